@@ -1,0 +1,56 @@
+# Landfall: the verbs. `make help` lists them.
+SHELL := /bin/sh
+VENV ?= .venv
+BIN := $(CURDIR)/$(VENV)/bin
+export PATH := $(BIN):$(PATH)
+export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.build/collections
+export PYTHONPATH := $(CURDIR)/tests:$(CURDIR)/.build/collections
+
+.PHONY: help setup setup-test demo clean test lint unit sanity molecule integration e2e docs soak bench bench-converge
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: ## system packages, Docker, Python environment (once)
+	@scripts/setup demo
+
+setup-test:
+	@scripts/setup test
+
+demo: setup ## the whole thing on this machine: a bare host to the Jarvis stack behind TLS
+	@$(BIN)/python -m lab.demo
+
+clean: ## take away what `make demo` and `make test` made on this machine, and nothing else
+	@scripts/clean
+
+lint: setup-test ## linters only (fast)
+	@scripts/lint
+
+unit: setup-test ## unit tests only (fast)
+	@$(BIN)/python -m pytest tests/unit -q
+
+test: setup-test ## everything: linters, unit, sanity, molecule, integration, end to end
+	@$(BIN)/python -m lab.suite
+
+sanity: setup-test ## ansible-test sanity with each ansible-core that is here
+	@scripts/sanity
+
+molecule: setup-test ## the role scenarios on systemd hosts
+	@$(BIN)/python -m lab.suite molecule
+
+integration: setup-test ## parts against real Docker, nginx, ACME
+	@$(BIN)/python -m pytest tests/integration -q
+
+e2e: setup-test ## bare host to journey, reboot, renewal, bad input
+	@$(BIN)/python -m pytest tests/e2e -v
+
+docs: setup-test ## write the generated documentation again
+	@$(BIN)/python scripts/gen_stack_reference.py
+
+soak: setup-test ## the long forms of the tests
+	@LANDFALL_LONG=1 $(BIN)/python -m pytest tests/e2e tests/integration -v
+
+bench: bench-converge ## all benches
+
+bench-converge: setup-test ## seconds, tasks and ratio to a ping round of site.yml
+	@$(BIN)/python tests/bench/converge.py
