@@ -1,0 +1,147 @@
+# Copyright: (c) 2026, Landfall contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The Docker command line: containers, images and networks, as `docker inspect` reports them."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from .process import Runner
+
+PROJECT_LABEL = "com.docker.compose.project"
+
+
+class DockerError(Exception):
+    """A docker command failed; ``str()`` is what docker said, without its usage hints."""
+
+    def __init__(self, argv: Sequence[str], rc: int, stderr: str) -> None:
+        self.argv, self.rc, self.stderr = list(argv), rc, stderr.strip()
+        super().__init__(self.stderr or f"{' '.join(argv)} ended with {rc}")
+
+
+class DockerCli:
+    """Docker by argv. :param run: the runner to use; :param slow: one without a short bound, for pulls"""
+
+    def __init__(self, run: Runner, slow: Runner | None = None) -> None:
+        self._run = run
+        self._slow = slow or run
+
+    def _docker(self, *args: str, slow: bool = False) -> str:
+        argv = ["docker", *args]
+        rc, out, err = (self._slow if slow else self._run)(argv, "/", {})
+        if rc:
+            raise DockerError(argv, rc, err)
+        return out
+
+    def available(self) -> str | None:
+        """None when the Engine and Compose answer, else what is missing."""
+        for args, what in (
+            (("version", "--format", "{{.Server.Version}}"), "Docker Engine"),
+            (("compose", "version", "--short"), "Docker Compose v2"),
+        ):
+            try:
+                self._docker(*args)
+            except DockerError as problem:
+                return f"{what} does not answer on this host: {problem}"
+        return None
+
+    def containers(self, project: str | None = None) -> list[dict[str, Any]]:
+        """``docker inspect`` of all containers of a Compose project (of all projects when None), one-off runs left out."""
+        label = PROJECT_LABEL if project is None else f"{PROJECT_LABEL}={project}"
+        ids = self._docker("ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={label}").split()
+        found = self.inspect(ids)
+        return [
+            one
+            for one in found
+            if str((one["Config"].get("Labels") or {}).get("com.docker.compose.oneoff", "")).lower() != "true"
+        ]
+
+    def inspect(self, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """``docker inspect``; containers that went away in the meantime are left out."""
+        if not ids:
+            return []
+        argv = ["docker", "container", "inspect", *ids]
+        rc, out, err = self._run(argv, "/", {})
+        if rc and "no such container" not in err.lower():
+            raise DockerError(argv, rc, err)
+        loaded: list[dict[str, Any]] = json.loads(out or "[]")
+        return loaded
+
+    def image(self, ref: str) -> dict[str, Any] | None:
+        """``docker image inspect``, None when the image is not on the host."""
+        try:
+            loaded: list[dict[str, Any]] = json.loads(self._docker("image", "inspect", ref))
+        except DockerError as problem:
+            if "no such image" in problem.stderr.lower():
+                return None
+            raise
+        return loaded[0] if loaded else None
+
+    def pull(self, ref: str) -> None:
+        """Pull an image. :raises DockerError: with the registry's own words"""
+        self._docker("pull", "--quiet", ref, slow=True)
+
+    def tag(self, source: str, target: str) -> None:
+        """Give an image one more name."""
+        self._docker("image", "tag", source, target)
+
+    def remove_image(self, ref: str) -> bool:
+        """Remove a reference, never by force: an image in use stays. True when it is gone."""
+        try:
+            self._docker("image", "rm", ref)
+        except DockerError:
+            return False
+        return True
+
+    def ensure_network(self, name: str, labels: Mapping[str, str], internal: bool) -> bool:
+        """Create the bridge network unless it is there; True when it was created."""
+        try:
+            self._docker("network", "inspect", name)
+            return False
+        except DockerError as problem:
+            if "not found" not in problem.stderr.lower() and "no such network" not in problem.stderr.lower():
+                raise
+        args = ["network", "create", *(["--internal"] if internal else [])]
+        for key, value in sorted(labels.items()):
+            args += ["--label", f"{key}={value}"]
+        self._docker(*args, name)
+        return True
+
+    def logs(self, container: str, tail: int = 40) -> list[str]:
+        """The last lines of a container's output, both streams."""
+        rc, out, err = self._run(["docker", "logs", "--tail", str(tail), container], "/", {})
+        lines = (out + err).splitlines() if rc == 0 else []
+        return lines[-tail:]
+
+    def stop(self, containers: Iterable[str]) -> None:
+        """Stop containers, each with its own grace period; restart policies do not bring them back."""
+        names = list(containers)
+        if names:
+            self._docker("stop", *names, slow=True)
+
+
+def connects(addresses: Sequence[str], port: int, timeout: float = 1.0) -> bool:
+    """Whether a TCP connection from the host to one of the addresses succeeds."""
+    for address in addresses:
+        try:
+            with socket.create_connection((address, port), timeout=timeout):
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def proc_net(pid: int) -> str:
+    """/proc/<pid>/net/tcp and tcp6 in one text with one header line; "" when the process is gone."""
+    lines = ["header"]
+    for name in ("tcp", "tcp6"):
+        try:
+            with open(f"/proc/{pid}/net/{name}", encoding="ascii") as file:
+                lines += file.read().splitlines()[1:]
+        except OSError:
+            continue
+    return "\n".join(lines)

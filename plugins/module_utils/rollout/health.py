@@ -1,0 +1,153 @@
+# Copyright: (c) 2026, Landfall contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""When is a container well? Judged from `docker inspect`, a clock reading and what listens, never from hope."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+WAITING, HEALTHY, DONE, BROKEN = "waiting", "healthy", "done", "broken"
+
+#: So many restarts of one container in one deployment are a crash loop.
+CRASH_LOOP = 3
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One container as inspected, reduced to what a judgement needs.
+
+    :param health: ``healthy``, ``unhealthy``, ``starting``, or "" when it has no healthcheck or a disabled one
+    :param addresses: its addresses on the host's networks, IPv4 or IPv6
+    :param restart_policy: ``no``, ``always``, ``unless-stopped``, ``on-failure``
+    """
+
+    name: str
+    id: str
+    service: str
+    status: str
+    health: str = ""
+    exit_code: int = 0
+    restarts: int = 0
+    started_at: str = ""
+    pid: int = 0
+    oom_killed: bool = False
+    error: str = ""
+    image: str = ""
+    config_hash: str = ""
+    restart_policy: str = "no"
+    addresses: tuple[str, ...] = ()
+    labels: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``state`` is one of waiting, healthy, done (a job that ended with 0), broken; ``reason`` says why."""
+
+    state: str
+    reason: str = ""
+
+
+def observe(inspected: Mapping[str, Any]) -> Observation:
+    """The :class:`Observation` in one element of ``docker inspect``'s list."""
+    state = inspected.get("State") or {}
+    config = inspected.get("Config") or {}
+    labels = config.get("Labels") or {}
+    networks = (inspected.get("NetworkSettings") or {}).get("Networks") or {}
+    addresses = []
+    for network in networks.values():
+        addresses += [network.get(key) for key in ("IPAddress", "GlobalIPv6Address") if network.get(key)]
+    test = (config.get("Healthcheck") or {}).get("Test") or []
+    health = (state.get("Health") or {}).get("Status", "")
+    return Observation(
+        name=str(inspected.get("Name", "")).lstrip("/"),
+        id=str(inspected.get("Id", "")),
+        service=labels.get("com.docker.compose.service", ""),
+        status=state.get("Status", ""),
+        health="" if health == "none" or test[:1] == ["NONE"] else health,
+        exit_code=int(state.get("ExitCode") or 0),
+        restarts=int(inspected.get("RestartCount") or 0),
+        started_at=state.get("StartedAt", ""),
+        pid=int(state.get("Pid") or 0),
+        oom_killed=bool(state.get("OOMKilled")),
+        error=state.get("Error") or "",
+        image=str(inspected.get("Image", "")),
+        config_hash=labels.get("com.docker.compose.config-hash", ""),
+        restart_policy=((inspected.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") or "no",
+        addresses=tuple(addresses),
+        labels=labels,
+    )
+
+
+def judge(
+    seen: Observation, running_for: float, healthy_for: float, restarts_before: int = 0, wants: str = "running"
+) -> Verdict:
+    """The state of one container.
+
+    :param running_for: seconds since it was first seen running with its present start time
+    :param healthy_for: seconds a container *without* a healthcheck must stay up; with one, Docker's word counts
+    :param restarts_before: its restart count when the deployment began
+    :param wants: ``running``, or ``done`` for a service others wait for with service_completed_successfully
+    """
+    restarts = seen.restarts - restarts_before
+    if seen.status == "exited" or seen.status == "dead":
+        if seen.exit_code == 0 and (wants == "done" or seen.restart_policy in ("no", "on-failure")):
+            return Verdict(DONE, "ended with exit code 0")
+        if seen.restart_policy in ("always", "unless-stopped") and restarts < CRASH_LOOP:
+            return Verdict(WAITING, f"exited with code {seen.exit_code}, Docker starts it again")
+        return Verdict(BROKEN, _ended(seen))
+    if seen.status == "restarting" or restarts >= CRASH_LOOP:
+        if restarts >= CRASH_LOOP:
+            return Verdict(BROKEN, f"restarted {restarts} times; {_ended(seen)}")
+        return Verdict(WAITING, f"restarting after exit code {seen.exit_code}")
+    if seen.status != "running":
+        return Verdict(WAITING, f"is {seen.status or 'missing'}" + (f": {seen.error}" if seen.error else ""))
+    if wants == "done":
+        return Verdict(WAITING, "the job is still running")
+    if seen.health == "healthy":
+        return Verdict(HEALTHY)
+    if seen.health == "unhealthy":
+        return Verdict(BROKEN, "its healthcheck fails")
+    if seen.health:
+        return Verdict(WAITING, f"its healthcheck says {seen.health}")
+    if running_for < healthy_for:
+        return Verdict(WAITING, f"has no healthcheck, up for {running_for:.0f} of {healthy_for:.0f} s")
+    return Verdict(HEALTHY, "has no healthcheck; it stayed up")
+
+
+def _ended(seen: Observation) -> str:
+    why = " (killed: out of memory)" if seen.oom_killed else ""
+    return f"exited with code {seen.exit_code}{why}" + (f": {seen.error}" if seen.error else "")
+
+
+def drift(
+    recorded: Mapping[str, Mapping[str, str]], seen: Sequence[Observation], jobs: frozenset[str] = frozenset()
+) -> list[str]:
+    """How the containers differ from those recorded when the release was sealed; [] when nothing does.
+
+    :param recorded: container name → {service, config_hash, image, state}
+    :param jobs: services that run to their end; they may be gone or exited with 0
+    """
+    by_name = {one.name: one for one in seen}
+    out = []
+    for name, was in sorted(recorded.items()):
+        one = by_name.get(name)
+        done = was.get("state") == DONE or was.get("service") in jobs
+        if one is None:
+            if not done:
+                out.append(f"{name} is gone")
+        elif one.config_hash != was.get("config_hash"):
+            out.append(f"{name} was changed by hand (its Compose configuration differs)")
+        elif one.image != was.get("image"):
+            out.append(f"{name} runs another image")
+        elif done:
+            if one.status == "exited" and one.exit_code:
+                out.append(f"{name} exited with code {one.exit_code}")
+        elif one.status != "running":
+            out.append(f"{name} is {one.status}")
+        elif one.health not in ("", "healthy"):
+            out.append(f"{name} is {one.health}")
+    out += [f"{name} is not part of the release" for name in sorted(set(by_name) - set(recorded))]
+    return out

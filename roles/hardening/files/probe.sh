@@ -1,0 +1,80 @@
+#!/bin/sh
+# Reads the host and prints what the role decides on, one key=value a line. Changes nothing.
+# $1: the deploy user's name ("" for none); the other arguments: packages to look for.
+LC_ALL=C
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export LC_ALL PATH
+deploy=$1
+shift
+
+say() { printf '%s=%s\n' "$1" "$(printf '%s' "$2" | tr '\n' ' ' | sed 's/  */ /g; s/^ //; s/ $//')"; }
+
+say container "$(systemd-detect-virt --container 2>/dev/null)"
+say installed "$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' "$@" 2>/dev/null | sed -n 's/^installed //p')"
+
+dirs=
+for dir in /etc/apt/apt.conf.d /etc/fail2ban/jail.d /etc/ssh/sshd_config.d /etc/sudoers.d /etc/sysctl.d \
+    /etc/systemd/journald.conf.d; do
+    [ -d "$dir" ] && dirs="$dirs $dir"
+done
+say dirs "$dirs"
+
+# A unit counts as ready when it is enabled and active: then nothing is left to do about it.
+ready=
+for unit in fail2ban.service unattended-upgrades.service systemd-timesyncd.service; do
+    systemctl --quiet is-active "$unit" 2>/dev/null && systemctl --quiet is-enabled "$unit" 2>/dev/null &&
+        ready="$ready $unit"
+done
+say ready_units "$ready"
+
+connecting=${SUDO_USER:-$(id -un)}
+say connecting_user "$connecting"
+users=
+for user in $deploy $connecting; do
+    getent passwd "$user" >/dev/null && users="$users $user"
+done
+say users "$users"
+
+if ! command -v sshd >/dev/null 2>&1; then
+    say sshd no
+    exit 0
+fi
+say sshd yes
+config=$(sshd -T 2>/dev/null || sshd -T -C "user=$connecting,host=localhost,addr=127.0.0.1" 2>/dev/null)
+listening=$(ss -Htlnp 2>/dev/null | awk '/"sshd"/ { n = split($4, part, ":"); print part[n] }')
+if systemctl --quiet is-active ssh.socket 2>/dev/null; then
+    # Socket activation (Ubuntu): the port stands in the socket unit, not in sshd_config.
+    say ssh_socket yes
+    listening="$listening
+$(systemctl show ssh.socket --property=Listen --value 2>/dev/null | sed -n 's/.*:\([0-9]*\) (Stream)$/\1/p')"
+else
+    say ssh_socket no
+fi
+configured=$(printf '%s\n' "$config" | sed -n 's/^port //p')
+say ssh_ports "$(printf '%s\n%s\n' "$listening" "$configured" | grep -E '^[0-9]+$' | sort -un)"
+say ssh_include "$(grep -Eqi '^[[:space:]]*Include[[:space:]].*sshd_config\.d' /etc/ssh/sshd_config && echo yes || echo no)"
+
+# Who can log in with a key. A key with a forced command (cloud images put one on root) is no login.
+files=$(printf '%s\n' "$config" | sed -n 's/^authorizedkeysfile //p')
+key_users=
+for user in $users; do
+    home=$(getent passwd "$user" | cut -d: -f6)
+    for file in ${files:-.ssh/authorized_keys}; do
+        file=$(printf '%s' "$file" | sed "s|%h|$home|g; s|%u|$user|g; s|%%|%|g")
+        case $file in
+            /*) ;;
+            *) file=$home/$file ;;
+        esac
+        if [ -s "$file" ] && grep -Ev '^[[:space:]]*#|command=' "$file" |
+            grep -Eq '(ssh-(ed25519|rsa)|ecdsa-sha2-[a-z0-9-]+|sk-[a-z0-9-]+@openssh\.com)(-cert-v01@openssh\.com)? +AAAA'; then
+            key_users="$key_users $user"
+            break
+        fi
+    done
+done
+say key_users "$key_users"
+
+say kex "$(ssh -Q kex 2>/dev/null)"
+say ciphers "$(ssh -Q cipher 2>/dev/null)"
+say macs "$(ssh -Q mac 2>/dev/null)"
+say host_keys "$(ssh -Q HostKeyAlgorithms 2>/dev/null)"
