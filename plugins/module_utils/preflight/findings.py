@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Iterable, Sequence
+from typing import Any
 
 OK = "ok"
 WARNING = "warning"
@@ -76,12 +77,11 @@ def table(findings: Sequence[Finding], width: int = 120) -> list[str]:
         # Long words (image names, URLs) stay whole: they are there to be copied.
         cells = [
             textwrap.wrap(cell, size, break_long_words=False, break_on_hyphens=False) or [""]
-            for cell, size in zip(row, widths)
+            for cell, size in zip(row, widths, strict=True)
         ]
         for index in range(max(map(len, cells))):
             parts = [
-                (cell[index] if index < len(cell) else "").ljust(size)
-                for cell, size in zip(cells, widths)
+                (cell[index] if index < len(cell) else "").ljust(size) for cell, size in zip(cells, widths, strict=True)
             ]
             lines.append("  ".join(parts).rstrip())
     return lines

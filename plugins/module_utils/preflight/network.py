@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Iterable
+from collections.abc import Iterable
 
 from .facts import Facts, Image, Listener, Mirror, Name, Policy
 from .findings import ERROR, OK, WARNING, Finding
@@ -38,9 +38,7 @@ def _addresses(texts: Iterable[str]) -> list[ipaddress.IPv4Address | ipaddress.I
     return list(found)
 
 
-def _check_name(
-    name: Name, own: list[ipaddress.IPv4Address | ipaddress.IPv6Address], level: str
-) -> list[Finding]:
+def _check_name(name: Name, own: list[ipaddress.IPv4Address | ipaddress.IPv6Address], level: str) -> list[Finding]:
     local = name.name == "localhost" or name.name.endswith(".localhost")
     there = _addresses(name.addresses)
     useful = [address for address in own if not address.is_loopback and not address.is_link_local]

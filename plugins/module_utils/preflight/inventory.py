@@ -1,0 +1,236 @@
+# Copyright: (c) 2026, Landfall contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Checks that need no host: access as it was probed, the stacks as they were linted, secrets. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from .findings import ERROR, OK, WARNING, Finding
+
+MIN_PYTHON = (3, 9)
+MIN_SECRET_BYTES = 32
+MIN_PASSWORD = 12
+
+
+def parse_probe(stdout: str) -> dict[str, str]:
+    """Return the ``name=value`` lines of the role's first probe (uid, user, groups, python, sudo, sudo_works)."""
+    found = {}
+    for line in stdout.replace("\r", "").splitlines():
+        name, separator, value = line.partition("=")
+        if separator and re.fullmatch(r"[a-z_]+", name):
+            found[name] = value.strip()
+    return found
+
+
+def check_access(host: str, unreachable: str, probe: Mapping[str, str], become_error: str | None) -> list[Finding]:
+    """Connection, Python and privileges.
+
+    unreachable: Ansible's message when the host was not reached, else empty; probe: what parse_probe found;
+    become_error: None when becoming root was not tried, empty when it worked, else what it said.
+    """
+    if unreachable:
+        return [
+            Finding(
+                "ssh",
+                ERROR,
+                f"{host} can't be reached: {_one_line(unreachable)}",
+                "Check ansible_host, ansible_port, ansible_user and the key in the inventory by hand (ssh -v), "
+                "and that the host's key is in known_hosts.",
+            )
+        ]
+    user = probe.get("user") or "the login user"
+    found = [Finding("ssh", OK, f"logged in as {user}")]
+    found += _python(probe.get("python", ""))
+    found.append(_sudo(user, probe, become_error))
+    return found
+
+
+def _one_line(text: str, limit: int = 240) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def _python(version: str) -> list[Finding]:
+    wanted = ".".join(map(str, MIN_PYTHON))
+    match = re.match(r"(\d+)\.(\d+)", version)
+    if not match:
+        return [
+            Finding("python", ERROR, "Python 3 is not on the host.", "Install it there: sudo apt-get install python3")
+        ]
+    if (int(match.group(1)), int(match.group(2))) < MIN_PYTHON:
+        return [
+            Finding(
+                "python",
+                ERROR,
+                f"The host's Python is {version}; {wanted} is the oldest that works.",
+                "Use a newer Debian or Ubuntu, or point ansible_python_interpreter to a newer Python.",
+            )
+        ]
+    return [Finding("python", OK, version)]
+
+
+def _sudo(user: str, probe: Mapping[str, str], become_error: str | None) -> Finding:
+    if become_error is None and probe.get("sudo_works") == "yes":
+        return Finding("sudo", OK, "root without a password")
+    if become_error == "":
+        return Finding("sudo", OK, "becoming root works")
+    groups = frozenset(probe.get("groups", "").split())
+    word = (become_error or "").lower()
+    if not probe.get("sudo"):
+        if probe.get("uid") == "0":
+            return Finding(
+                "sudo",
+                ERROR,
+                "sudo is not on the host, and Ansible does not know that it logs in as root already.",
+                "Set ansible_user: root in the inventory, or install sudo on the host: apt-get install sudo",
+            )
+        return Finding(
+            "sudo",
+            ERROR,
+            f"sudo is not on the host, and {user} is not root.",
+            f"As root on the host: apt-get install sudo && adduser {user} sudo; or log in as root "
+            "(ansible_user: root).",
+        )
+    if "not in the sudoers" in word or "may not run sudo" in word or "not allowed to" in word:
+        return Finding("sudo", ERROR, f"{user} may not use sudo.", _grant(user))
+    if "incorrect" in word:
+        return Finding(
+            "sudo",
+            ERROR,
+            f"The sudo password given for {user} is wrong.",
+            "Correct ansible_become_password in the vault, or the one typed for --ask-become-pass (-K).",
+        )
+    wants_password = "password" in word or become_error is None or "timeout" in word
+    if wants_password and not groups & {"sudo", "wheel", "admin", "root"}:
+        return Finding("sudo", ERROR, f"{user} may not use sudo: it is in no group that sudo trusts.", _grant(user))
+    if wants_password:
+        return Finding(
+            "sudo",
+            ERROR,
+            f"sudo wants a password of {user}, and none was given.",
+            f"Run with --ask-become-pass (-K), put ansible_become_password into the vault, or let {user} "
+            f"use sudo without one: echo '{user} ALL=(ALL) NOPASSWD:ALL' > /etc/sudoers.d/{user}",
+        )
+    return Finding("sudo", ERROR, f"{user} can't become root: {_one_line(become_error or '')}", _grant(user))
+
+
+def _grant(user: str) -> str:
+    return f"As root on the host: adduser {user} sudo; or log in as another user (ansible_user)."
+
+
+def check_stack(name: str, src: str, lint: Mapping[str, Any], secrets: Iterable[str] = ()) -> list[Finding]:
+    """What stack_lint said of one stack. lint may be a failed result; secrets: names whose values the role makes."""
+    if lint.get("failed"):
+        return [
+            Finding(
+                "stack",
+                ERROR,
+                f"Stack {name} can't be read: {_one_line(str(lint.get('msg') or 'no reason given'), 600)}",
+                f"Check src ({src}), files and env_file of stack {name} in landfall_stacks.",
+            )
+        ]
+    known = frozenset(secrets)
+    unset = [str(variable) for variable in lint.get("unset") or () if str(variable) not in known]
+    problems = [str(text) for text in lint.get("problems") or ()]
+    found = [
+        Finding("stack", ERROR, f"Stack {name}: {text}", f"Correct it in {src}.")
+        for text in problems
+        if not _repeats(text, [*unset, *known])
+    ]
+    found += [
+        Finding(
+            "variables",
+            ERROR,
+            f"Stack {name}: the Compose file needs {variable}, and nobody sets it.",
+            f"Set {variable} in env, env_file or secrets of stack {name}, "
+            f"or give it a default in the Compose file: ${{{variable}:-…}}",
+        )
+        for variable in unset
+    ]
+    found += [Finding("stack", WARNING, f"Stack {name}: {text}") for text in lint.get("warnings") or ()]
+    return found or [Finding("stack", OK, f"{name} is sound")]
+
+
+def _repeats(problem: str, variables: Sequence[str]) -> bool:
+    """Whether a problem only says that one of variables is not set, which has a finding of its own."""
+    return "not set" in problem and any(re.search(rf"\b{re.escape(name)}\b", problem) for name in variables)
+
+
+_SECRET_NAME = re.compile(r"SECRET|JWT|PASSWORD|PASSWD|PASSPHRASE|TOKEN|(?:API|SIGNING|ENCRYPTION|PRIVATE)_?KEY|_KEY$")
+_NO_SECRET = re.compile(
+    r"PUBLIC|_(?:FILE|PATH|DIR|ID|URL|URI|HOST|TTL|ALG|ALGORITHM|MINUTES|HOURS|DAYS|SECONDS|EXPIRES?|EXPIRY|EXPIRATION"
+    r"|LIFETIME|LENGTH|LIMIT|NAME|TYPE|ISSUER|AUDIENCE|HEADER|ENABLED|REQUIRED|ROUNDS)(?:_|$)|_EXPIRE"
+)
+_SIGNING = re.compile(r"SECRET|JWT|_KEY$")
+_API_KEY = re.compile(r"API_?KEY|ACCESS_?KEY|CLIENT_SECRET|AWS_|S3_")
+_PLACEHOLDER = re.compile(
+    r"change[-_ ]?(?:me|it|this)|your[-_ ]|yoursecret|replace[-_ ]?(?:me|this|with)|place[-_ ]?holder|insecure"
+    r"|not[-_ ]so|super[-_ ]?secret|my[-_ ]?secret|secret[-_ ]?key|dev[-_ ]?secret|fix[-_ ]?me|example|^<.*>$|^x{3,}"
+)
+_COMMON = frozenset(
+    (
+        *("secret", "password", "passwd", "pass", "jwt", "key", "token", "admin", "root", "user", "guest", "test"),
+        *("default", "none", "null", "todo", "letmein", "qwerty", "123456", "12345678", "123456789"),
+        *("postgres", "redis"),
+    )
+)
+_URL_PASSWORD = re.compile(r"^[a-z][a-z0-9+.-]*://[^:/@\s]*:([^@\s]+)@", re.I)
+
+
+def weakness(name: str, value: str) -> str:
+    """Return what is wrong with the value of a secret called name, empty when nothing is; never tells the value."""
+    plain = value.strip()
+    inside = _URL_PASSWORD.match(plain)
+    if inside:
+        return "holds a well-known placeholder as its password" if _is_placeholder(inside.group(1)) else ""
+    if not _SECRET_NAME.search(name.upper()) or _NO_SECRET.search(name.upper()):
+        return ""
+    if not plain:
+        return "is empty"
+    if _is_placeholder(plain):
+        return "is a well-known placeholder"
+    size = len(plain.encode("utf-8"))
+    # Keys that somebody else hands out (API keys) have the length their issuer chose.
+    if _SIGNING.search(name.upper()) and not _API_KEY.search(name.upper()):
+        if size < MIN_SECRET_BYTES:
+            return f"has {size} bytes; {MIN_SECRET_BYTES} are needed"
+        if len(set(plain)) < 8:
+            return "repeats a few characters"
+    elif "PASS" in name.upper() and size < MIN_PASSWORD:
+        return f"is shorter than {MIN_PASSWORD} characters"
+    return ""
+
+
+def _is_placeholder(value: str) -> bool:
+    low = value.lower()
+    return low in _COMMON or bool(_PLACEHOLDER.search(low))
+
+
+def check_secrets(values: Mapping[str, Any], where: str, made_by_role: bool = False) -> list[Finding]:
+    """Findings for weak values; where names the place (``env of stack jarvis``).
+
+    made_by_role: an empty value is no problem, since it is generated on the host.
+    """
+    found = []
+    for name, value in sorted(values.items()):
+        text = "" if value is None else str(value)
+        if made_by_role and not text.strip():
+            continue
+        fault = weakness(str(name), text)
+        if not fault:
+            continue
+        short_password = "characters" in fault and "shorter" in fault
+        found.append(
+            Finding(
+                "secrets",
+                WARNING if short_password else ERROR,
+                f"{name} ({where}) {fault}.",
+                "Make a new one (openssl rand -base64 48), and keep it in a vault file; "
+                "or leave it empty under secrets of the stack, and it is made on the host.",
+            )
+        )
+    return found

@@ -1,0 +1,33 @@
+"""One lab and one host for the whole suite; the tests of a file run in the order they stand in."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from lab import images
+from lab.lab import Lab
+from lab.publish import jarvis, stand_ins
+from lab.site import Site
+
+
+@pytest.fixture(scope="session")
+def lab():
+    lab = Lab("test")
+    images.ensure(*images.recipes())
+    lab.services()
+    (lab.state / "ca.pem").write_text(lab.acme_root() or "")
+    stand_ins(lab)
+    jarvis(lab)
+    yield lab
+    if not os.environ.get("LANDFALL_KEEP"):
+        lab.down()
+
+
+@pytest.fixture(scope="session")
+def site(lab):
+    lab.remove_host("host")
+    lab.host(publish=True)
+    site = Site(lab)
+    site.write_inventory()
+    return site
