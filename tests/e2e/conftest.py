@@ -6,7 +6,7 @@ import os
 
 import pytest
 from lab import images
-from lab.lab import Lab
+from lab.lab import PROJECT, Lab
 from lab.publish import jarvis, stand_ins
 from lab.site import Site
 
@@ -22,6 +22,11 @@ def lab():
     yield lab
     if not os.environ.get("LANDFALL_KEEP"):
         lab.down()
+
+
+@pytest.fixture(scope="session")
+def project():
+    return PROJECT
 
 
 @pytest.fixture(scope="session")

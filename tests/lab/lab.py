@@ -53,7 +53,7 @@ class Net:
 
 
 OCTETS = {"demo": 99, "test": 98, "molecule": 97}
-DNS, ACME, REGISTRY, S3, HOST = 2, 3, 4, 5, 10
+DNS, ACME, REGISTRY, S3, ACME_SHORT, HOST = 2, 3, 4, 5, 6, 10
 
 
 class Lab:
@@ -114,7 +114,7 @@ class Lab:
         # Fewer moving parts than a CA and a leaf: one self-signed certificate that is its own trust anchor.
         run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
              "3650", "-subj", "/CN=landfall lab acme directory", "-addext",
-             f"subjectAltName=DNS:acme.landfall.test,DNS:localhost,IP:{self.net.ip(ACME)},IP:127.0.0.1",
+             f"subjectAltName=DNS:acme.landfall.test,DNS:acme-short.landfall.test,DNS:localhost,IP:{self.net.ip(ACME)},IP:127.0.0.1",
              "-keyout", str(where / "key.pem"), "-out", str(where / "cert.pem")])
         os.chmod(where / "key.pem", 0o644)  # read by pebble inside its container; a throw-away key of a test CA
 
@@ -126,24 +126,33 @@ class Lab:
         self._ensure_ca()
         image = "landfall-lab/services:trixie"
         records = [f"--host-record={name}.landfall.test,{self.net.ip(last)}"
-                   for name, last in {"dns": DNS, "acme": ACME, "registry": REGISTRY, "s3": S3}.items()]
+                   for name, last in {"dns": DNS, "acme": ACME, "acme-short": ACME_SHORT, "registry": REGISTRY,
+                                       "s3": S3}.items()]
         started = self._start("dns", DNS, image, command=[
             "dnsmasq", "-k", "--user=root", "--no-hosts", "--log-facility=-", "--cache-size=0",
             f"--address=/localhost/{self.net.ip(HOST)}", f"--address=/elsewhere.test/{self.net.ip(200)}",
             f"--address=/site.test/{self.net.ip(HOST)}", *records])
         started |= self._start("registry", REGISTRY, image, "-v", f"{self.container('registry')}:/var/lib/registry",
                                "-p", f"127.0.0.1:{self.port('registry')}:5000", command=["sh", "-c", REGISTRY_START])
-        config = json.dumps(pebble_config())
-        started |= self._start(
-            "acme", ACME, image, "-e", "PEBBLE_VA_NOSLEEP=1", "-e", "PEBBLE_WFE_NONCEREJECT=0", "-e",
-            f"CONFIG={config}", "-v", f"{self.state / 'acme'}:/acme:ro",
-            command=["sh", "-c", f'printf "%s" "$CONFIG" > /tmp/pebble.json; '
-                     f'exec pebble -config /tmp/pebble.json -dnsserver {self.net.ip(DNS)}:53'])
+        started |= self._start_acme("acme", ACME, 90 * 86400)
         started |= self._start("s3", S3, image, "-e", "WEED_S3_SSE_KEY=landfall-lab", "-v",
                                f"{self.container('s3')}:/data", command=["sh", "-c", S3_START])
         if started:
             wait_for("the registry", lambda: _tcp("127.0.0.1", self.port("registry")))
             wait_for("the ACME CA", lambda: self.acme_root() is not None)
+
+    def _start_acme(self, part: str, last: int, lifetime_s: int) -> bool:
+        return self._start(
+            part, last, "landfall-lab/services:trixie", "-e", "PEBBLE_VA_NOSLEEP=1", "-e",
+            "PEBBLE_WFE_NONCEREJECT=0", "-e", f"CONFIG={json.dumps(pebble_config(lifetime_s))}", "-v",
+            f"{self.state / 'acme'}:/acme:ro", command=[
+                "sh", "-c", 'printf "%s" "$CONFIG" > /tmp/pebble.json; '
+                f"exec pebble -config /tmp/pebble.json -dnsserver {self.net.ip(DNS)}:53"])
+
+    def short_lived_acme(self, lifetime_s: int = 120) -> None:
+        """A second CA, acme-short.landfall.test, whose certificates live two minutes."""
+        self._start_acme("acme-short", ACME_SHORT, lifetime_s)
+        wait_for("the short-lived ACME CA", lambda: self.acme_root("acme-short") is not None)
 
     def port(self, what: str) -> int:
         """Ports on 127.0.0.1 of this machine: the demo's may be chosen, the test labs' stand apart from them."""
@@ -151,9 +160,9 @@ class Lab:
         default = {"http": 8080, "https": 8443, "registry": 5005}[what] + offset
         return int(os.environ.get(f"LANDFALL_{self.name.upper()}_{what.upper()}_PORT", default))
 
-    def acme_root(self) -> str | None:
+    def acme_root(self, part: str = "acme") -> str | None:
         """The root that signs the site's certificates (pebble makes a new one at each start)."""
-        out = docker("exec", self.container("acme"), "python3", "-c",
+        out = docker("exec", self.container(part), "python3", "-c",
                      "import ssl,urllib.request as u;print(u.urlopen('https://127.0.0.1:15000/roots/0',"
                      "context=ssl._create_unverified_context()).read().decode())", check=False)
         return out if "BEGIN CERTIFICATE" in out else None
@@ -246,19 +255,14 @@ S3_START = (
 )
 
 
-def pebble_config() -> dict:
-    """Pebble's configuration: the profile `tiny` issues certificates that live two minutes, for the renewal test."""
+def pebble_config(lifetime_s: int) -> dict[str, object]:
+    """Pebble's configuration; its certificates live `lifetime_s` seconds."""
     return {"pebble": {
         "listenAddress": "0.0.0.0:14000", "managementListenAddress": "0.0.0.0:15000",
         "certificate": "/acme/cert.pem", "privateKey": "/acme/key.pem", "httpPort": 80, "tlsPort": 443,
         "ocspResponderURL": "", "externalAccountBindingRequired": False,
-        "domainBlocklist": ["blocked.site.test"],
-        "retryAfter": {"authz": 1, "order": 1},
-        "certificateValidityPeriod": 7776000,
-        "profiles": {
-            "default": {"description": "90 days", "validityPeriod": 7776000},
-            "tiny": {"description": "two minutes, for the renewal test", "validityPeriod": 120},
-        },
+        "domainBlocklist": ["blocked.site.test"], "retryAfter": {"authz": 1, "order": 1},
+        "certificateValidityPeriod": lifetime_s,
     }}
 
 

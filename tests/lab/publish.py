@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
 import urllib.request
 from pathlib import Path
 
@@ -16,7 +15,9 @@ STAND_INS = {
     "landfall-lab/nginx-unprivileged:1.30": "nginxinc/nginx-unprivileged:1.30",
     "landfall-lab/python:3.13-slim": "library/python:3.13-slim",
 }
-JARVIS = ["auth", "registry", "tickets", "finops", "oxygen", "web"]
+# Image → target in the example's Dockerfile.
+JARVIS = {"auth": "auth-service", "registry": "registry-service", "tickets": "tickets-agent",
+          "finops": "finops-agent", "oxygen": "oxygen-agent", "web": "web-ui"}
 
 
 def _in_registry(lab: Lab, name: str) -> bool:
@@ -49,19 +50,18 @@ def _tree_hash(root: Path) -> str:
 
 def jarvis(lab: Lab, version: str = "1.0.0") -> None:
     """Build the six images of examples/jarvis at `version` and push them, unless they are there from the same source."""
-    source = PROJECT / "examples" / "jarvis"
+    source = PROJECT / "examples" / "jarvis" / "app"
     base = "landfall-lab/python:3.13-slim"
     images.ensure(base)
     parent = docker("image", "inspect", "-f", "{{.Id}}", base).strip()
-    recipe = hashlib.sha256((_tree_hash(source / "app") + (source / "Dockerfile").read_text() + parent
-                             + version).encode()).hexdigest()[:16]
-    for name in JARVIS:
+    recipe = hashlib.sha256((_tree_hash(source) + parent + version).encode()).hexdigest()[:16]
+    for name, target in JARVIS.items():
         local = f"landfall-lab/jarvis-{name}:{version}"
         old = docker("image", "inspect", "-f", '{{index .Config.Labels "landfall.recipe"}}', local, check=False).strip()
         if old != recipe:
             say(f"building jarvis-{name}:{version}")
             run([*docker_argv(), "build", "-q", "-t", local, "--label", f"landfall.recipe={recipe}", "--build-arg",
-                 f"BASE={base}", "--build-arg", f"SERVICE={name}", "--build-arg", f"VERSION={version}", str(source)])
+                 f"BASE={base}", "--build-arg", f"VERSION={version}", "--target", target, str(source)])
         marker = lab.state / f"pushed-jarvis-{name}-{version}-{recipe}"
         if not marker.exists() or not _in_registry(lab, f"jarvis-{name}:{version}"):
             say(f"registry: jarvis-{name}:{version}")
@@ -73,17 +73,3 @@ def alias(lab: Lab, source: str, names: list[str]) -> None:
     """Push one local image under more names (tests)."""
     for name in names:
         lab.push(source, name)
-
-
-def playbook(lab: Lab, *args: str, capture: bool = False, check: bool = True,
-             env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run ansible-playbook as an operator does, from the project's root."""
-    import os
-    import sys
-
-    binary = str(Path(sys.executable).parent / "ansible-playbook")
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR":
-                   "0" if capture else os.environ.get("ANSIBLE_FORCE_COLOR", "0"), **(env or {})}
-    environment["PATH"] = str(Path(sys.executable).parent) + ":" + environment.get("PATH", "")
-    return subprocess.run([binary, *args], cwd=PROJECT, text=True, capture_output=capture, check=check,
-                          env=environment, stdin=subprocess.DEVNULL)

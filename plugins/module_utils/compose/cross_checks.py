@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .graph import CycleError, waves
 from .file_checks import key_text
+from .graph import CycleError, waves
 from .merge import as_mapping
 from .model import routes_in
 from .problems import ERROR, WARNING, Problem, nearest
@@ -123,12 +123,18 @@ class CrossChecks:
                     )
                 if domains and host not in domains:
                     meant = nearest(str(host), domains, 0.8)
-                    fix = f"did you mean '{meant}'? If not, add it there" if meant else "add it there: the certificate is made for them"
+                    fix = (
+                        f"did you mean '{meant}'? If not, add it there"
+                        if meant
+                        else "add it there: the certificate is made for them"
+                    )
                     yield self._at((*place, "host"), f"'{host}' is not among {KEY}.domains ({', '.join(domains)})", fix)
                 yield from self._taken(taken, name, place, str(host), route.get("path"))
                 yield from self._listens(service, place, route.get("port"))
 
-    def _taken(self, taken: dict[tuple[str, str], str], name: str, place: Path, host: str, path: Any) -> Iterator[Problem]:
+    def _taken(
+        self, taken: dict[tuple[str, str], str], name: str, place: Path, host: str, path: Any
+    ) -> Iterator[Problem]:
         if not isinstance(path, str):
             return
         if (host, path) not in taken:

@@ -95,7 +95,9 @@ def _beyond_schema(document: Document, path: Path, value: dict[str, Any]) -> Ite
     for index, route in enumerate(routes_in(value)):
         if str(route.get("strip")).lower() == "true" and route.get("rewrite"):
             place = (*path, "route", index) if many else (*path, "route")
-            yield _at(document, place, "'strip' and 'rewrite' together", "'rewrite: /' is what 'strip' does; keep one of them")
+            yield _at(
+                document, place, "'strip' and 'rewrite' together", "'rewrite: /' is what 'strip' does; keep one of them"
+            )
     rollout = value.get("rollout") or {}
     steps = [int(step) for step in rollout.get("steps") or ()]
     if steps and (steps != sorted(set(steps)) or steps[-1] != 100):

@@ -61,7 +61,9 @@ def build_model(config: Mapping[str, Any], name: str | None = None) -> Stack:
         waves=tuple(tuple(layer) for layer in layers),
         volumes=_names(config.get("volumes")),
         networks=_names(config.get("networks")),
-        keep=int((top.get("releases") or {}).get("keep", STACK["properties"]["releases"]["properties"]["keep"]["default"])),
+        keep=int(
+            (top.get("releases") or {}).get("keep", STACK["properties"]["releases"]["properties"]["keep"]["default"])
+        ),
         headers=dict(edge.get("headers") or {}),
     )
 
@@ -128,7 +130,9 @@ def replicas_of(raw: Mapping[str, Any]) -> int:
 def _depends(raw: Any) -> tuple[Dependency, ...]:
     if isinstance(raw, Mapping):
         return tuple(
-            Dependency(key, str((raw[key] or {}).get("condition") or "service_started"), (raw[key] or {}).get("required", True))
+            Dependency(
+                key, str((raw[key] or {}).get("condition") or "service_started"), (raw[key] or {}).get("required", True)
+            )
             for key in sorted(raw)
         )
     return tuple(Dependency(str(key)) for key in sorted(raw or ()))
@@ -148,7 +152,9 @@ def _port(raw: Any) -> PublishedPort:
 def _mount(raw: Any) -> Mount:
     if not isinstance(raw, Mapping):
         raise ModelError(f"volume {raw!r}: expected the long form that 'docker compose config' prints")
-    return Mount(str(raw.get("type") or "volume"), str(raw.get("source") or ""), str(raw["target"]), bool(raw.get("read_only")))
+    return Mount(
+        str(raw.get("type") or "volume"), str(raw.get("source") or ""), str(raw["target"]), bool(raw.get("read_only"))
+    )
 
 
 def _secret(raw: Any) -> str:

@@ -141,7 +141,9 @@ def _keys(data: Mapping[str, Any], shape: type, where: str) -> None:
     known = {item.name for item in fields(shape)}
     for word, names in (("unknown", set(data) - known), ("missing", known - set(data))):
         if names:
-            raise RoutesError(f"{where}: {word} key {', '.join(sorted(names))}; deploy the stack again to write it anew")
+            raise RoutesError(
+                f"{where}: {word} key {', '.join(sorted(names))}; deploy the stack again to write it anew"
+            )
 
 
 def _typed(data: Mapping[str, Any], key: str, kind: type, where: str) -> Any:

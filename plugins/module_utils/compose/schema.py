@@ -28,7 +28,14 @@ def _obj(description: str, properties: Schema, required: tuple[str, ...] = (), *
 
 
 def _text(title: str, pattern: str, description: str, examples: list[str], **more: Any) -> Schema:
-    return {"type": "string", "title": title, "pattern": pattern, "description": description, "examples": examples, **more}
+    return {
+        "type": "string",
+        "title": title,
+        "pattern": pattern,
+        "description": description,
+        "examples": examples,
+        **more,
+    }
 
 
 def _duration(description: str, **more: Any) -> Schema:
@@ -81,7 +88,9 @@ ROUTE = _obj(
             ["http", "websocket", "sse"],
             default="http",
         ),
-        "strip": _bool("Take the path away before the request goes on: `/api/users` reaches the service as `/users`.", False),
+        "strip": _bool(
+            "Take the path away before the request goes on: `/api/users` reaches the service as `/users`.", False
+        ),
         "rewrite": _text(
             "path",
             PATH,
@@ -96,7 +105,9 @@ ROUTE = _obj(
                 _obj(
                     "",
                     {
-                        "rate": _text("rate", RATE, "Steady rate, per second or minute.", ["10r/s", "300r/m"], default="10r/s"),
+                        "rate": _text(
+                            "rate", RATE, "Steady rate, per second or minute.", ["10r/s", "300r/m"], default="10r/s"
+                        ),
                         "burst": _integer("Requests above the rate let through at once.", 0, default=20),
                     },
                 ),
@@ -169,11 +180,19 @@ BACKUP = _obj(
             "A PostgreSQL server.",
             {
                 "databases": _list("Databases; not given: all of them.", _STRING, ["jarvis"]),
-                "engine": _enum("`logical` dumps, or `pgbackrest` (point in time).", ["logical", "pgbackrest"], default="logical"),
-                "user": {**_STRING, "description": "Role that reads; not given: the image's superuser.", "examples": ["backup"]},
+                "engine": _enum(
+                    "`logical` dumps, or `pgbackrest` (point in time).", ["logical", "pgbackrest"], default="logical"
+                ),
+                "user": {
+                    **_STRING,
+                    "description": "Role that reads; not given: the image's superuser.",
+                    "examples": ["backup"],
+                },
             },
         ),
-        "sqlite": _list("SQLite files inside the container.", {"$ref": "#/definitions/container_path"}, ["/data/app.sqlite3"]),
+        "sqlite": _list(
+            "SQLite files inside the container.", {"$ref": "#/definitions/container_path"}, ["/data/app.sqlite3"]
+        ),
         "redis": _obj(
             "A Redis or Valkey server.",
             {"databases": _list("Databases; not given: all.", {"type": "integer", "minimum": 0}, [0])},
@@ -184,9 +203,13 @@ BACKUP = _obj(
             {"path": {"$ref": "#/definitions/container_path", "description": "Its directory.", "default": "/data"}},
         ),
         "volumes": _list("Named volumes of this service.", _STRING, ["uploads"]),
-        "paths": _list("Directories or files inside the container.", {"$ref": "#/definitions/container_path"}, ["/data/files"]),
+        "paths": _list(
+            "Directories or files inside the container.", {"$ref": "#/definitions/container_path"}, ["/data/files"]
+        ),
         "exclude": _list("Patterns left out of `volumes` and `paths`.", _STRING, ["*.tmp"]),
-        "quiesce": _enum("What happens to the service while files are copied.", ["none", "pause", "stop"], default="none"),
+        "quiesce": _enum(
+            "What happens to the service while files are copied.", ["none", "pause", "stop"], default="none"
+        ),
     },
 )
 
@@ -198,7 +221,9 @@ ALERTS = _obj(
         "max_restarts": _integer("Alert above this many restarts an hour.", 0, default=3),
         "backup_age": _duration("Alert when the last verified backup is older.", default="26h"),
         "severity": _enum("How loud.", ["warning", "critical"], default="critical"),
-        "runbook": _text("https address", r"^https?://\S+$", "Where to read on.", ["https://wiki.example.com/api-down"]),
+        "runbook": _text(
+            "https address", r"^https?://\S+$", "Where to read on.", ["https://wiki.example.com/api-down"]
+        ),
         "enabled": _bool("`false`: no alerts about this service.", True),
     },
 )
@@ -247,14 +272,17 @@ STACK = _obj(
             {
                 "headers": {
                     "type": "object",
-                    "description": "Response headers added for this stack; `\"\"` takes one of the edge's own away.",
+                    "description": 'Response headers added for this stack; `""` takes one of the edge\'s own away.',
                     "examples": [{"Content-Security-Policy": "default-src 'self'"}],
                     "additionalProperties": {"type": "string", "pattern": r"^[^\r\n]*$", "title": "header value"},
                     "propertyNames": {"pattern": r"^[A-Za-z0-9-]+$"},
                 },
                 "body_size": _text("size", SIZE, "`body_size` of routes that say none.", _SIZE_EXAMPLES, default="10m"),
                 "timeout": _duration("`timeout` of routes that say none.", default="60s"),
-                "limit": {**ROUTE["properties"]["limit"], "description": "`limit` of routes that say none; `false` for no limit."},
+                "limit": {
+                    **ROUTE["properties"]["limit"],
+                    "description": "`limit` of routes that say none; `false` for no limit.",
+                },
             },
         ),
     },

@@ -38,6 +38,9 @@ def faults(value: Any, schema: dict[str, Any]) -> list[Fault]:
     definitions = SERVICE["definitions"]
     validator = Draft7Validator({**schema, "definitions": definitions})
     out = [fault for error in validator.iter_errors(cast(value, schema, definitions)) for fault in _tell(error, schema)]
+    # A key that is only misspelt is not missing as well.
+    typos = {(path[:-1], fix) for path, message, fix in out if message == "unknown key"}
+    out = [fault for fault in out if (fault[0], f"did you mean {fault[1].split(' ')[0]}?") not in typos]
     # sorted by place; as text, since a path mixes keys and positions
     return sorted(out, key=lambda fault: [f"{part:05d}" if isinstance(part, int) else part for part in fault[0]])
 

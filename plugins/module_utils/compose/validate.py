@@ -125,7 +125,9 @@ def inspect(
         ]
     if JSONSCHEMA_ERROR is not None:
         found.append(
-            Problem("", None, "", KEY, "not checked: python3-jsonschema is missing", "install python3-jsonschema", WARNING)
+            Problem(
+                "", None, "", KEY, "not checked: python3-jsonschema is missing", "install python3-jsonschema", WARNING
+            )
         )
     order = {document.name: position for position, document in enumerate(report.documents)}
     found = sorted(set(found), key=lambda problem: (order.get(problem.file, -1), problem.line or 0, str(problem)))
@@ -150,16 +152,16 @@ def _interpolate(
         service = service_of(path)
         place = (document.name, document.line(path), service, key_text(path[2:] if service else path))
         try:
-            missing = [ref for ref in needed(text, values) if ref.name not in known or ref.operator == ":?"]
-            missing = [ref for ref in missing if ref.name not in known]
-            hidden = any(ref.name in known and ref.name not in values for ref in find(text))
-            if missing or hidden:
-                unsure.add((document.name, path))
-            filled = substitute(text, {**{ref.name: f"${{{ref.name}}}" for ref in find(text) if _open(ref.name, values, known, missing)}, **values})
+            missing = [ref for ref in needed(text, values) if ref.name not in known]
+            hidden = {ref.name for ref in find(text) if ref.name in known and ref.name not in values}
+            unknown = hidden | {ref.name for ref in missing}
+            filled = substitute(text, {**values, **{name: f"${{{name}}}" for name in unknown}})
         except InterpolationError as exc:
             unsure.add((document.name, path))
             out.append(Problem(*place, str(exc), ""))
             continue
+        if unknown:
+            unsure.add((document.name, path))
         _put(document.data, path, filled)
         for ref in missing if env is not None else ():
             report.unset.append(ref.name)
@@ -167,14 +169,9 @@ def _interpolate(
                 continue
             told.add(ref.name)
             said = f" ({ref.word})" if ref.operator.endswith("?") and ref.word else ""
-            out.append(
-                Problem(*place, f"variable {ref.name} is not set{said}", f"set it in the env file or in 'env', or write ${{{ref.name}:-default}}")
-            )
+            fix = f"set it in the env file or in 'env', or write ${{{ref.name}:-default}}"
+            out.append(Problem(*place, f"variable {ref.name} is not set{said}", fix))
     return out
-
-
-def _open(name: str, values: Mapping[str, str], known: Collection[str], missing: Sequence[Any]) -> bool:
-    return name not in values and (name in known or any(ref.name == name for ref in missing))
 
 
 def _put(data: Any, path: Path, value: str) -> None:

@@ -143,7 +143,8 @@ class Agents:
         updates = ", ".join(f"{column} = excluded.{column}" for column in AGENT_COLUMNS[1:])
         marks = ", ".join("?" for _ in AGENT_COLUMNS)
         self._database.execute(
-            f"INSERT INTO agents ({', '.join(AGENT_COLUMNS)}) VALUES ({marks}) ON CONFLICT (id) DO UPDATE SET {updates}",
+            f"INSERT INTO agents ({', '.join(AGENT_COLUMNS)}) VALUES ({marks})"
+            f" ON CONFLICT (id) DO UPDATE SET {updates}",
             values,
         )
 

@@ -32,6 +32,9 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
 
+    def to_json(self) -> dict[str, Any]:
+        return {"columns": list(self.columns), "rows": [list(row) for row in self.rows]}
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -132,11 +135,7 @@ def agent_app(agent: Agent, settings: Settings) -> FastAPI:
             raise ValueError("message.parts: at least one part of kind text with some text is needed")
         session_id = message.contextId or uuid.uuid4().hex
         answer = agent.answer(question)
-        table = (
-            {"columns": list(answer.table.columns), "rows": [list(r) for r in answer.table.rows]}
-            if answer.table
-            else None
-        )
+        table = answer.table.to_json() if answer.table else None
         turn = {"agent": agent.id, "message_id": message.messageId, "question": question, "answer": answer.text}
         await registry.record_turn(token, session_id, {**turn, "table": table})
         log.info("answered", extra={"data": {"user": user.id, "session": session_id}})

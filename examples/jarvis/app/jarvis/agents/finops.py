@@ -48,8 +48,9 @@ def answer(question: str) -> Answer:
     total = totals()
     for service, cost in COSTS.items():
         if says(question, service.lower()):
+            rows = [(month, dollars(amount)) for month, amount in zip(MONTHS, cost, strict=True)]
             text = f"{service} cost {dollars(cost[-1])} in {MONTHS[-1]}, {change(cost[-1], cost[-2])} on {MONTHS[-2]}."
-            return Answer(text, Table(("Month", service), [(m, dollars(c)) for m, c in zip(MONTHS, cost)]))
+            return Answer(text, Table(("Month", service), rows))
     if says(question, "forecast", "next month", "predict", "budget"):
         ahead = forecast(total)
         side = "over" if ahead > BUDGET else "under"
@@ -60,13 +61,13 @@ def answer(question: str) -> Answer:
         saved = sum(COSTS[service][-1] * share for _, service, share in SAVINGS)
         text = f"{dollars(saved)} a month can be saved, {saved / total[-1] * 100:.1f} % of the bill."
         return Answer(text, Table(("Step", "Service", "A month"), rows))
-    if says(question, "trend", "month", "history", "grow"):
+    if says(question, "trend", "months", "history", "grow"):
         rows = [
             (month, dollars(total[i]), change(total[i], total[i - 1]) if i else "–") for i, month in enumerate(MONTHS)
         ]
         text = f"The bill grew from {dollars(total[0])} to {dollars(total[-1])}: {change(total[-1], total[0])}."
         return Answer(text, Table(("Month", "Total", "Change"), rows))
-    if says(question, "cost", "spend", "bill", "total", "breakdown", "top", "expensive", "much"):
+    if says(question, "cost", "break", "spend", "bill", "total", "breakdown", "top", "expensive", "much"):
         ranked = sorted(COSTS.items(), key=lambda item: -item[1][-1])
         rows = [(s, dollars(c[-1]), f"{c[-1] / total[-1] * 100:.1f} %", change(c[-1], c[-2])) for s, c in ranked]
         text = f"{MONTHS[-1]} cost {dollars(total[-1])}, {change(total[-1], total[-2])} on {MONTHS[-2]}."

@@ -49,7 +49,8 @@ def answer(question: str) -> Answer:
             chosen = [c for c in COURSES if c.skill == skill]
             hours = sum(c.left_h for c in chosen)
             rows = [(c.title, f"{c.hours} h", f"{c.done:.0%}") for c in chosen]
-            text = f"{len(chosen)} courses for {skill}; {hours:g} h left, about {weeks(hours)} weeks at {HOURS_A_WEEK} h a week."
+            pace = f"about {weeks(hours)} weeks at {HOURS_A_WEEK} h a week"
+            text = f"{len(chosen)} courses for {skill}; {hours:g} h left, {pace}."
             return Answer(text, Table(("Course", "Length", "Done"), rows))
     if says(question, "deadline", "due", "mandatory", "must", "when"):
         chosen = sorted((c for c in STARTED if c.due_days is not None), key=lambda c: c.due_days or 0)
@@ -64,9 +65,8 @@ def answer(question: str) -> Answer:
         for course in sorted(STARTED, key=lambda c: c.due_days or 999):
             used += course.left_h
             last = max(week, weeks(used))
-            rows.append(
-                (course.title, f"{course.left_h:g} h", f"week {week}" if last == week else f"weeks {week}–{last}")
-            )
+            when = f"week {week}" if last == week else f"weeks {week}–{last}"
+            rows.append((course.title, f"{course.left_h:g} h", when))
             week = last
         return Answer(
             f"At {HOURS_A_WEEK} h a week all {len(rows)} started courses are finished in {week} weeks.",

@@ -1,0 +1,111 @@
+"""`make test`: every step of the suite, in two lanes side by side, one line a step, whole logs in report/suite/.
+
+Lane one needs the processor (linters, unit tests, ansible-test sanity, the role scenarios), lane two mostly waits for
+hosts (integration, end to end). A failed step stops nothing; its log's end is printed, and the run ends non-zero.
+    python -m lab.suite [STEP …]      only the steps whose name begins with one of these
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import images
+from .lab import PROJECT, Lab
+from .shell import LabError, say
+
+LOGS = PROJECT / "report" / "suite"
+BIN = Path(sys.executable).parent
+OTHER = PROJECT / ".venv-other" / "bin"
+
+
+@dataclass(frozen=True)
+class Step:
+    name: str
+    argv: tuple[str, ...]
+    bin: Path = BIN
+    minutes: float = 20
+
+
+def scenarios() -> list[str]:
+    return sorted(p.parent.name for p in (PROJECT / "molecule").glob("*/molecule.yml"))
+
+
+def lanes() -> tuple[list[Step], list[Step]]:
+    one = [Step("lint", ("scripts/lint",)), Step("unit", (str(BIN / "python"), "-m", "pytest", "tests/unit", "-q"))]
+    if OTHER.is_dir():
+        one.append(Step("unit-other", (str(OTHER / "python"), "-m", "pytest", "tests/unit", "-q"), OTHER))
+    one.append(Step("app", (str(BIN / "python"), "scripts/test_app.py")))
+    one.append(Step("sanity", ("scripts/sanity", ".venv")))
+    if OTHER.is_dir():
+        one.append(Step("sanity-other", ("scripts/sanity", ".venv-other")))
+    one += [Step(f"molecule-{name}", (str(BIN / "molecule"), "test", "-s", name)) for name in scenarios()]
+    two = [Step("e2e", (str(BIN / "python"), "-m", "pytest", "tests/e2e", "-v", "-x" if os.environ.get("CI") is None
+                        else "-v", "--durations=12"), minutes=45),
+           Step("integration", (str(BIN / "python"), "-m", "pytest", "tests/integration", "-v"))]
+    return one, two
+
+
+def run(step: Step, lock: threading.Lock) -> tuple[Step, bool, float]:
+    log = LOGS / f"{step.name}.log"
+    environment = {**os.environ, "PATH": f"{step.bin}:{os.environ['PATH']}", "ANSIBLE_NOCOLOR": "1", "NO_COLOR": "1",
+                   "PY_COLORS": "0", "ANSIBLE_COLLECTIONS_PATH": str(PROJECT / ".build" / "collections"),
+                   "PYTHONPATH": f"{PROJECT / 'tests'}:{PROJECT / '.build' / 'collections'}"}
+    began = time.monotonic()
+    with log.open("w") as stream:
+        try:
+            code = subprocess.run(step.argv, cwd=PROJECT, env=environment, stdin=subprocess.DEVNULL, stdout=stream,
+                                  stderr=subprocess.STDOUT, timeout=step.minutes * 60, check=False).returncode
+        except subprocess.TimeoutExpired:
+            code = 124
+            stream.write(f"\nended after {step.minutes} minutes\n")
+    seconds = time.monotonic() - began
+    good = code == 0 or (code == 5 and step.name == "integration" and not list(
+        (PROJECT / "tests" / "integration").glob("**/test_*.py")))
+    with lock:
+        print(f"{'ok    ' if good else 'FAILED'} {step.name:<24} {seconds:6.0f} s", flush=True)
+        lines = log.read_text(errors="replace").splitlines()
+        if good:
+            for line in lines[-3:]:
+                if " passed" in line:
+                    print(f"       {line.strip('= ')}", flush=True)
+        else:
+            print("\n".join(f"    | {line}" for line in lines[-80:]), flush=True)
+    return step, good, seconds
+
+
+def main() -> int:
+    wanted = tuple(sys.argv[1:])
+    LOGS.mkdir(parents=True, exist_ok=True)
+    pair = [[s for s in lane if not wanted or s.name.startswith(wanted)] for lane in lanes()]
+    began = time.monotonic()
+    lock = threading.Lock()
+    try:
+        if any(step.name.startswith(("molecule", "e2e", "integration")) for lane in pair for step in lane):
+            say("images (built once)")
+            images.ensure(*images.recipes())
+            print(f"ok     {'images':<24} {time.monotonic() - began:6.0f} s", flush=True)
+    except LabError as problem:
+        say(str(problem))
+        return 1
+    with ThreadPoolExecutor(2) as pool:
+        futures = [pool.submit(lambda lane=lane: [run(step, lock) for step in lane]) for lane in pair if lane]
+        done = [result for future in futures for result in future.result()]
+    if not os.environ.get("LANDFALL_KEEP") and any(step.name.startswith("molecule") for step, _, _ in done):
+        Lab("molecule").down()
+    failed = [step.name for step, good, _ in done if not good]
+    print(f"\nsuite: {time.monotonic() - began:.0f} s; logs in {LOGS.relative_to(PROJECT)}")
+    if failed:
+        print("failed: " + ", ".join(failed))
+    print(f"{len(done) - len(failed)} passed, {len(failed)} failed")
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
