@@ -47,14 +47,23 @@ _value:
   type: dict
 """
 
+from typing import Any
+
 from ansible.errors import AnsibleFilterError
 from ansible_collections.landfall.stack.plugins.module_utils.host.docker_daemon import plan
+
+
+def _plain(value: Any) -> Any:
+    """Ansible's lazy containers as plain ones: those cannot be built anew by their type."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
 def docker_daemon_plan(defaults: dict, options: dict, file: str = "", record: str = "", loaded: bool = False) -> dict:
     """The plan as a dict; a broken file is an error that names it."""
     try:
-        return plan(dict(defaults), dict(options), file, record, loaded).as_dict()
+        return plan(_plain(defaults), _plain(options), str(file), str(record), loaded).as_dict()
     except ValueError as error:
         raise AnsibleFilterError(f"{error}. Nothing was changed.") from error
 

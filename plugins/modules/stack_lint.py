@@ -98,7 +98,7 @@ warnings_found:
   returned: always
   type: list
   elements: str
-variables:
+unset:
   description: Names of the variables the files need and nobody set.
   returned: always
   type: list
@@ -176,7 +176,7 @@ def main() -> None:
         "changed": False,
         "problems": problems,
         "warnings_found": [prefix + str(warning) for warning in report.warnings],
-        "variables": report.unset,
+        "unset": report.unset,
         "images": report.images,
         "services": report.services,
         "domains": report.domains,

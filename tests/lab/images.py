@@ -35,7 +35,7 @@ class Image:
 
 HOST = """
 FROM {base}
-RUN apt-get update -q && {apt} install -y --no-install-recommends systemd systemd-sysv dbus python3 iproute2 \\
+RUN apt-get update -q && {apt} install -y --no-install-recommends systemd systemd-sysv dbus python3 python3-apt iproute2 \\
       openssh-server sudo curl ca-certificates iputils-ping procps kmod \\
  && {clean} && rm -f /etc/ssh/ssh_host_* \\
  && systemctl mask systemd-modules-load.service getty@.service console-getty.service \\

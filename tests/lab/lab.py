@@ -195,6 +195,10 @@ class Lab:
             public = self.key.with_suffix(".pub").read_text()
             docker("exec", "-i", container, "sh", "-c", "mkdir -p /root/.ssh && cat > /root/.ssh/authorized_keys",
                    stdin=public)
+            acme = self.state / "acme" / "cert.pem"
+            if acme.exists():  # as a company's image carries its own CA
+                docker("exec", "-i", container, "sh", "-c", "cat > /usr/local/share/lab-acme.pem",
+                       stdin=acme.read_bytes())
             wait_for(f"sshd on {name}", lambda: _tcp(address, 22), 60)
             self._trust(name, address)
         return address

@@ -13,7 +13,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..rollout.journal import Entry, parse
@@ -257,9 +257,43 @@ class StackDir:
         except OSError:
             return None
 
-    def write_secret(self, name: str, value: str, uid: int) -> bool:
-        """Keep a secret, 0400, owned by the uid that reads it; False when it is so already."""
+    def write_secret(self, name: str, value: str, uid: int, digest: str) -> bool:
+        """Keep a secret, 0400, owned by the uid that reads it, and a copy for a rollback. False: it is so already."""
+        os.makedirs(self._versions, mode=0o700, exist_ok=True)
+        write_atomic(self._version(name, digest), value, 0o400, uid, 0)
         return write_atomic(os.path.join(self.secrets_dir, name), value, 0o400, uid, 0)
+
+    def restore_secrets(self, digests: Mapping[str, str]) -> None:
+        """Bring back the values a release had. :param digests: secret name → keyed digest, of its record"""
+        for name, digest in digests.items():
+            with open(self._version(name, digest), "rb") as file:
+                uid = os.fstat(file.fileno()).st_uid
+                write_atomic(os.path.join(self.secrets_dir, name), file.read(), 0o400, uid, 0)
+
+    def prune_secrets(self, kept: Iterable[Mapping[str, str]]) -> None:
+        """Drop copies that no kept release needs; the secrets themselves always stay."""
+        needed = {os.path.basename(self._version(name, digest)) for one in kept for name, digest in one.items()}
+        with contextlib.suppress(OSError):
+            for name in os.listdir(self._versions):
+                if name not in needed:
+                    os.unlink(os.path.join(self._versions, name))
+
+    @property
+    def _versions(self) -> str:
+        return os.path.join(self.secrets_dir, ".versions")
+
+    def _version(self, name: str, digest: str) -> str:
+        return os.path.join(self._versions, f"{name}-{digest[:12]}")
+
+    def images_of_others(self) -> set[str]:
+        """Ids of the images that other stacks' releases need."""
+        found: set[str] = set()
+        for name in stacks(self.root):
+            if name != self.stack:
+                other = StackDir(self.root, name)
+                for one in other.releases():
+                    found.update(str(entry.get("id", "")) for entry in other.images(one.id).values())
+        return found
 
 
 def stacks(root: str) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from .file_checks import key_text
 from .graph import CycleError, waves
+from .listening import listening
 from .merge import as_mapping
 from .model import routes_in
 from .problems import ERROR, WARNING, Problem, nearest
@@ -190,22 +191,6 @@ def _named_volumes(value: Any) -> list[str]:
         parts = str(item).split(":")
         named = len(parts) > 1 and re.match(r"^[a-zA-Z0-9][a-zA-Z0-9_.-]+$", parts[0])
         out.append(parts[0] if named else "")
-    return out
-
-
-def listening(service: dict[str, Any]) -> set[int]:
-    """The tcp ports a service says it listens on; empty when it says none or says it in a way not understood."""
-    out: set[int] = set()
-    for key in ("expose", "ports"):
-        items = service.get(key)
-        for item in items if isinstance(items, list) else []:
-            target = item.get("target") if isinstance(item, dict) else str(item).rsplit(":", 1)[-1]
-            match = re.match(r"^([0-9]+)(?:-([0-9]+))?(?:/(tcp|udp))?$", str(target))
-            if match is None:
-                return set()
-            protocol = item.get("protocol") if isinstance(item, dict) else match.group(3)
-            if protocol != "udp":
-                out.update(range(int(match.group(1)), min(int(match.group(2) or match.group(1)), 65535) + 1))
     return out
 
 

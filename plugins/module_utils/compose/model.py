@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .graph import CycleError, waves
+from .listening import listening
 from .overlay import EDGE_NETWORK, overlay, routes_of
 from .routes import Limit
 from .schema import DEFAULT_LIMIT, KEY, ROUTE, SERVICE, STACK
@@ -75,8 +76,7 @@ def _names(section: Any) -> dict[str, str]:
 def _service(name: str, raw: Mapping[str, Any], domains: tuple[str, ...], edge: Mapping[str, Any]) -> Service:
     extension = cast(raw.get(KEY) or {}, SERVICE, _DEFINITIONS)
     ports = tuple(_port(item) for item in raw.get("ports") or ())
-    listens = {int(str(item).split("/")[0]) for item in raw.get("expose") or () if str(item).split("/")[0].isdigit()}
-    listens |= {port.target for port in ports if port.protocol == "tcp"}
+    listens = listening({"expose": list(raw.get("expose") or ()), "ports": raw.get("ports")})
     mode = str(raw.get("network_mode") or "")
     return Service(
         name=name,

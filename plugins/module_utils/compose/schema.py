@@ -43,7 +43,13 @@ def _duration(description: str, **more: Any) -> Schema:
 
 
 def _integer(description: str, minimum: int, **more: Any) -> Schema:
-    return {"type": "integer", "description": description, "minimum": minimum, "examples": [minimum + 1], **more}
+    return {
+        "type": "integer",
+        "description": description,
+        "minimum": minimum,
+        "examples": [more.get("default", minimum + 1)],
+        **more,
+    }
 
 
 def _bool(description: str, default: bool) -> Schema:
@@ -117,7 +123,7 @@ ROUTE = _obj(
         "body_size": _text("size", SIZE, "Largest request body; `0` for no limit.", _SIZE_EXAMPLES, default="10m"),
         "timeout": _duration("How long the edge waits for the service, between two reads.", default="60s"),
         "drain": _duration(
-            "How long open connections may live on after this route left an instance. Not given: the rollout's `drain`.",
+            "How long open connections may live on when an instance leaves. Not given: the rollout's `drain`.",
         ),
     },
     ("path", "port"),
@@ -221,9 +227,7 @@ ALERTS = _obj(
         "max_restarts": _integer("Alert above this many restarts an hour.", 0, default=3),
         "backup_age": _duration("Alert when the last verified backup is older.", default="26h"),
         "severity": _enum("How loud.", ["warning", "critical"], default="critical"),
-        "runbook": _text(
-            "https address", r"^https?://\S+$", "Where to read on.", ["https://wiki.example.com/api-down"]
-        ),
+        "runbook": _text("web address", r"^https?://\S+$", "Where to read on.", ["https://wiki.example.com/api-down"]),
         "enabled": _bool("`false`: no alerts about this service.", True),
     },
 )

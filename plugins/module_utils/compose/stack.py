@@ -29,7 +29,7 @@ class RouteSpec:
 
 @dataclass(frozen=True)
 class Mount:
-    """``kind`` is ``volume``, ``bind``, ``tmpfs`` or another of Compose; ``source`` of a volume is its key in the file."""
+    """``kind`` is ``volume``, ``bind``, ``tmpfs`` or another; a volume's ``source`` is its key in the file."""
 
     kind: str
     source: str

@@ -36,7 +36,7 @@ def cast(value: Any, schema: dict[str, Any], definitions: dict[str, Any]) -> Any
     options = [resolve(option, definitions) for option in schema.get("anyOf", [])]
     if isinstance(value, dict):
         mapping: dict[str, Any] = next((option for option in [schema, *options] if "properties" in option), {})
-        extra = next((o["additionalProperties"] for o in [schema, *options] if o.get("additionalProperties")), {})
+        extra: Any = next((o["additionalProperties"] for o in [schema, *options] if o.get("additionalProperties")), {})
         known = mapping.get("properties", {})
         rest = extra if isinstance(extra, dict) else {}
         return {key: cast(item, known.get(key, rest), definitions) for key, item in value.items()}

@@ -189,6 +189,8 @@ def _remedy(said: str, source: str) -> str:
         return "put the value in quotes: it begins with a character YAML keeps for itself"
     if "while scanning a quoted" in said or "unexpected end of stream" in said:
         return "close the quote that was opened"
+    if "expected ',' or" in said and "${" in source:
+        return "put quotes around a ${VARIABLE} that stands inside of brackets"
     if "expected ',' or" in said:
         return "close the bracket, or put the missing ',' in"
     return "check the indentation, quotes and brackets of this line and the one before"

@@ -104,7 +104,7 @@ class EdgeSettings:
         for name in ("drain", "timeout", "stream_timeout", "connect_timeout", "fail_timeout", "keepalive_timeout",
                      "keepalive_min_timeout", "resolver_valid"):  # fmt: skip
             if not TIME.match(getattr(self, name)):
-                raise EdgeError(f"edge setting {name}: {getattr(self, name)!r} is not a time; write for example 60s or 5m")
+                raise EdgeError(f"edge setting {name}: {getattr(self, name)!r} is not a time; write 60s or 5m")
         for name in ("body_size", "limit_zone_size"):
             if not SIZE.match(getattr(self, name)):
                 raise EdgeError(f"edge setting {name}: {getattr(self, name)!r} is not a size; write for example 10m")
@@ -148,16 +148,16 @@ class EdgeSettings:
 
 
 def seconds(value: str) -> float:
-    """An nginx time such as ``90s`` or ``5m`` in seconds."""
-    match = re.match(r"^(\d+)(ms|s|m|h|d)$", value)
-    if not match:
+    """A duration such as ``90s``, ``5m`` or ``1m30s`` in seconds."""
+    if not re.fullmatch(r"(\d+(ms|s|m|h|d))+", value):
         raise EdgeError(f"{value!r} is not a time; write for example 60s or 5m")
-    return int(match[1]) * {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+    units = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+    return sum(int(number) * units[unit] for number, unit in re.findall(r"(\d+)(ms|s|m|h|d)", value))
 
 
 def size_bytes(value: str) -> int:
-    """An nginx size such as ``10m`` in bytes."""
-    match = re.match(r"^(\d+)([kmg]?)$", value.lower())
+    """An nginx size such as ``10m`` in bytes; ``0`` stands for no limit."""
+    match = re.fullmatch(r"(\d+)([kmg]?)b?", value.lower())
     if not match:
         raise EdgeError(f"{value!r} is not a size; write for example 10m")
     return int(match[1]) * {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}[match[2]]

@@ -1,0 +1,165 @@
+# Copyright: (c) 2026, Landfall contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a configuration and the routes files to a running edge: observe, plan, apply. Clients are handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ..compose.routes import StackRoutes
+from .features import Features
+from .plan import Action, Container, Desired, Observed, plan
+from .project import EdgeConfig, compose, spec
+from .render import render, sealed
+from .routing import hosts
+from .switch import Clock, Nginx, Proof, Store, prove, stage, switch
+
+
+class Docker(Nginx, Protocol):
+    """What the engine needs of Docker on top of nginx itself."""
+
+    def container(self) -> Container | None: ...
+    def networks(self) -> frozenset[str]: ...
+    def version(self) -> str: ...
+    def answers(self) -> bool: ...
+    def ensure_image(self) -> None: ...
+    def up(self) -> None: ...
+    def restart(self) -> None: ...
+    def connect(self, network: str) -> None: ...
+    def disconnect(self, network: str) -> None: ...
+
+
+class Disk(Store, Protocol):
+    """What the engine needs of the edge's directory."""
+
+    def stacks(self) -> list[StackRoutes]: ...
+    def has_certificate(self, name: str) -> bool: ...
+    def files(self, generation: str) -> dict[str, str]: ...
+    def read(self, name: str) -> str | None: ...
+    def write_file(self, name: str, text: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is (or would be) done. ``files``: what changes, ``{name: (before, after)}``."""
+
+    generation: str
+    actions: tuple[Action, ...]
+    hosts: tuple[str, ...]
+    files: Mapping[str, tuple[str, str]]
+    missing_networks: tuple[str, ...] = ()
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything is to be done."""
+        return bool(self.actions)
+
+
+class Edge:
+    """The edge of one host."""
+
+    def __init__(self, config: EdgeConfig, docker: Docker, disk: Disk, clock: Clock) -> None:
+        self.config, self.docker, self.disk, self.clock = config, docker, disk, clock
+        self.proof = Proof()
+
+    def run(self, apply: bool = True) -> Outcome:
+        """Bring the edge to where it should be, or only say how (``apply=False``). :raises EdgeError: it cannot be"""
+        config, disk, docker = self.config, self.disk, self.docker
+        stacks = disk.stacks()
+        there = docker.answers()
+        if there and apply:
+            docker.ensure_image()
+        version = docker.version() if there else ""
+        features = Features.parse(version) if version else Features()
+        wanted = config.wanted_certificates()
+        # On a bare host in check mode no certificate is there yet; the run will have made placeholders before.
+        present = [one for one in wanted if disk.has_certificate(one.name)] if apply or there else wanted
+        generation, files = sealed(render(stacks, present, config.edge_settings(), features, config.root))
+        observed = self._observe(there)
+        networks = frozenset(stack.network for stack in stacks if stack.routes)
+        text = compose(config, sorted(networks & observed.networks))
+        desired = Desired(generation, spec(config), text, config.image, networks)
+        actions = plan(observed, desired)
+        if disk.read("edge.json") != config.to_json():
+            actions.insert(0, Action("write", "edge.json", "what the edge should be changed"))
+        outcome = Outcome(
+            generation,
+            tuple(actions),
+            tuple(sorted(host for stack in stacks for host in hosts(stack))),
+            _changes(disk.files(observed.current) if observed.current else {}, files, observed.compose, text),
+            tuple(sorted(networks - observed.networks)) if there else (),
+        )
+        if not apply:
+            return outcome
+        return Outcome(**{**outcome.__dict__, "timings": self._apply(actions, generation, files, text)})
+
+    def _observe(self, there: bool) -> Observed:
+        current = self.disk.current()
+        intact = True
+        if current:
+            name, _ = sealed({path: text.replace(current, "@generation@") for path, text in
+                              self.disk.files(current).items()})  # fmt: skip
+            intact = name == current
+        return Observed(
+            container=self.docker.container() if there else None,
+            networks=self.docker.networks() if there else frozenset(),
+            current=current,
+            intact=intact,
+            marker=self.docker.marker() if there else None,
+            compose=self.disk.read("compose.yaml"),
+            docker=there,
+        )
+
+    def _apply(
+        self, actions: Sequence[Action], generation: str, files: Mapping[str, str], text: str
+    ) -> dict[str, float]:
+        disk, docker = self.disk, self.docker
+        timings: dict[str, float] = {}
+        kinds = {action.kind for action in actions}
+        replaced = bool(kinds & {"create", "recreate", "start"})
+        for action in actions:
+            began = self.clock.now()
+            if action.kind == "write":
+                disk.write_file("edge.json", self.config.to_json())
+            elif action.kind == "compose":
+                disk.write_file("compose.yaml", text)
+            elif action.kind == "connect":
+                docker.connect(action.target)
+            elif action.kind == "disconnect":
+                docker.disconnect(action.target)
+            elif action.kind == "switch" and replaced:
+                # The container that will read it is made next; the test runs in one of its own.
+                stage(generation, files, disk, docker)
+                disk.point(generation)
+            elif action.kind == "switch":
+                timings |= switch(generation, files, disk, docker, self.clock, self.proof)
+            elif action.kind == "reload":
+                stage(generation, files, disk, docker)
+                docker.reload()
+                timings["prove"] = prove(generation, docker, self.clock, self.proof)
+            elif action.kind in ("create", "recreate", "start"):
+                docker.restart() if action.kind == "start" else docker.up()
+                timings["prove"] = prove(generation, docker, self.clock, self.proof)
+                disk.prune()
+            name = action.kind if action.kind not in timings else f"{action.kind}_all"
+            timings[name] = timings.get(name, 0.0) + self.clock.now() - began
+        return {name: round(value, 3) for name, value in timings.items()}
+
+
+def reload(edge: Edge) -> None:
+    """Have nginx read its files again though the configuration is the same (a new certificate); prove it answers."""
+    current = edge.disk.current()
+    if current is None:
+        return
+    switch(current, edge.disk.files(current), edge.disk, edge.docker, edge.clock, edge.proof)
+
+
+def _changes(old: Mapping[str, str], new: Mapping[str, str], compose_old: str | None, compose_new: str
+             ) -> dict[str, tuple[str, str]]:  # fmt: skip
+    pairs = {name: (old.get(name, ""), new.get(name, "")) for name in sorted({*old, *new})}
+    pairs["compose.yaml"] = (compose_old or "", compose_new)
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
