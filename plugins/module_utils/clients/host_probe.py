@@ -151,7 +151,7 @@ def _network(
     names = [] if "dns" in request.skip else list(dict.fromkeys(request.names))
     sources = [] if "mirrors" in request.skip else _sources(request.docker_repository, release)
     wanted = [] if "registry" in request.skip else list(dict.fromkeys(item[2] for item in request.images))
-    # Before the first roles a bare host has no CA certificates: nothing can be verified yet, and nothing secret is sent.
+    # A bare host has no CA certificates before the first role: nothing can be verified, so nothing secret is sent.
     context = None if os.path.exists(CA_BUNDLE) else ssl._create_unverified_context()
     proxies = parse.apt_proxies(_run("apt-config", "dump")) if sources else {}
     auths = docker_auths(_read("/root/.docker/config.json")) if wanted else {}
@@ -332,11 +332,12 @@ def _addresses(reached_at: str) -> list[str]:
 def _addresses_of_proc() -> list[str]:
     """Return addresses without iproute2: local IPv4 ones of the routing table, IPv6 ones of if_inet6."""
     found: list[str] = []
-    lines = _read("/proc/net/fib_trie").splitlines()
-    for line, after in zip(lines, lines[1:]):  # noqa: B905 (hosts with Python 3.9)
-        address = line.rpartition(" ")[2]
-        if "/32 host LOCAL" in after and address not in found:
+    before = ""
+    for line in _read("/proc/net/fib_trie").splitlines():
+        address = before.rpartition(" ")[2]
+        if "/32 host LOCAL" in line and address not in found:
             found.append(address)
+        before = line
     for line in _read("/proc/net/if_inet6").splitlines():
         raw = line.split(" ", 1)[0]
         found.append(socket.inet_ntop(socket.AF_INET6, bytes.fromhex(raw)))

@@ -130,4 +130,5 @@ class Policy:
     ports: tuple[int, ...] = (80, 443)
     edge_container: str = "landfall-edge"
     docker_source: str = "docker"
+    compose_required: bool = True
     skip: tuple[str, ...] = ()

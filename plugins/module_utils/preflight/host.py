@@ -217,20 +217,31 @@ def _features(names: tuple[str, ...]) -> str:
 
 
 def check_docker(facts: Facts, policy: Policy) -> list[Finding]:
-    """Whether Docker's source can give Compose v2 on this system."""
-    source = policy.docker_source
-    if source == "distribution" and (facts.os_id, facts.os_version) == ("debian", "12"):
-        if facts.daemon.compose_v2:
-            return [Finding("docker", OK, "Compose v2 is on the host already")]
-        return [
-            Finding(
-                "docker",
-                ERROR,
-                "Debian 12's own packages have no Docker Compose v2.",
-                "Set docker_source: docker (Docker's own repository), or use Debian 13.",
-            )
-        ]
-    return [Finding("docker", OK, f"from the {'distribution' if source == 'distribution' else 'Docker repository'}")]
+    """Whether Docker's source can give Compose v2 on this system; an engine that is there already is kept."""
+    daemon = facts.daemon
+    if daemon.compose_v2:
+        return [Finding("docker", OK, "Compose v2 is on the host already")]
+    if policy.compose_required and (facts.os_id, facts.os_version) == ("debian", "12"):
+        if "docker.io" in daemon.packages:
+            return [
+                Finding(
+                    "docker",
+                    ERROR,
+                    "Debian 12's own Docker is installed, and it has no Compose v2.",
+                    "Stop its containers, apt-get remove docker.io on the host, and set docker_source: docker "
+                    "(Docker's own repository); images and volumes stay.",
+                )
+            ]
+        if policy.docker_source == "distribution" and "docker-ce" not in daemon.packages:
+            return [
+                Finding(
+                    "docker",
+                    ERROR,
+                    "Debian 12's own packages have no Docker Compose v2.",
+                    "Set docker_source: docker (Docker's own repository), or use Debian 13.",
+                )
+            ]
+    return [Finding("docker", OK, f"from {'the distribution' if policy.docker_source == 'distribution' else 'Docker'}")]
 
 
 def check_conflicts(facts: Facts, policy: Policy) -> list[Finding]:
@@ -257,14 +268,13 @@ def check_conflicts(facts: Facts, policy: Policy) -> list[Finding]:
         )
     other = "docker.io" if policy.docker_source == "docker" else "docker-ce"
     if other in daemon.packages:
+        kept = "distribution" if other == "docker.io" else "docker"
         found.append(
             Finding(
                 "conflicts",
                 WARNING,
-                f"The package {other} is installed, but docker_source is {policy.docker_source}; "
-                "changing the source restarts Docker.",
-                f"Set docker_source: {'distribution' if other == 'docker.io' else 'docker'} to keep it, "
-                "or plan a short outage.",
+                f"The package {other} is installed and is kept, though docker_source is {policy.docker_source}.",
+                f"Set docker_source: {kept}; or remove {other} first to change the source (a short outage).",
             )
         )
     if daemon.iptables_off:
