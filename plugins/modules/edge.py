@@ -130,8 +130,7 @@ def run(module):
     edge, disk = connect(config)
     if module.check_mode:
         return edge.run(apply=False)
-    if not os.path.isdir(config.root):
-        raise EdgeError(f"{config.root} is not there: use the role landfall.stack.edge, which makes it")
+    os.makedirs(config.root, mode=0o755, exist_ok=True)
     with disk.lock():
         return edge.run()
 

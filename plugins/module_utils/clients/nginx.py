@@ -184,6 +184,27 @@ class Generations:
         self.home = os.path.join(root, "generations")
         self.link = os.path.join(root, "current")
 
+    def unprepared(self, uid: int) -> list[str]:
+        """Directories that are missing or not as they should be."""
+        found = []
+        for name, (owner, mode) in _directories(uid).items():
+            try:
+                state = os.stat(os.path.join(self.root, name))
+            except OSError:
+                found.append(name)
+                continue
+            if (state.st_uid, state.st_mode & 0o7777) != (owner, mode):
+                found.append(name)
+        return found
+
+    def prepare(self, uid: int) -> None:
+        """Make the directories."""
+        for name, (owner, mode) in _directories(uid).items():
+            path = os.path.join(self.root, name)
+            os.makedirs(path, mode=0o755, exist_ok=True)
+            os.chmod(path, mode)
+            os.chown(path, owner, 0)
+
     def stacks(self) -> list[StackRoutes]:
         """The routes of all stacks, by name. :raises EdgeError: a file that cannot be read"""
         folder = os.path.join(self.root, "stacks")
@@ -302,6 +323,21 @@ class Generations:
             yield
         finally:
             os.close(handle)
+
+
+def _directories(uid: int) -> dict[str, tuple[int, int]]:
+    """``{directory: (owner, mode)}``; nginx passes through certs without reading it, and writes in run only."""
+    return {
+        "": (0, 0o755),
+        "stacks": (0, 0o755),
+        "generations": (0, 0o755),
+        "certs": (0, 0o711),
+        "www": (0, 0o755),
+        "www/.well-known": (0, 0o755),
+        "www/.well-known/acme-challenge": (0, 0o755),
+        "maintenance": (0, 0o755),
+        "run": (uid, 0o750),
+    }
 
 
 def connect(config: EdgeConfig) -> tuple[Edge, Generations]:

@@ -35,6 +35,8 @@ class Docker(Nginx, Protocol):
 class Disk(Store, Protocol):
     """What the engine needs of the edge's directory."""
 
+    def unprepared(self, uid: int) -> list[str]: ...
+    def prepare(self, uid: int) -> None: ...
     def stacks(self) -> list[StackRoutes]: ...
     def has_certificate(self, name: str) -> bool: ...
     def files(self, generation: str) -> dict[str, str]: ...
@@ -66,6 +68,11 @@ class Edge:
         self.config, self.docker, self.disk, self.clock = config, docker, disk, clock
         self.proof = Proof()
 
+    @property
+    def uid(self) -> int:
+        """The uid nginx runs as."""
+        return int(self.config.user.partition(":")[0])
+
     def run(self, apply: bool = True) -> Outcome:
         """Bring the edge to where it should be, or only say how (``apply=False``). :raises EdgeError: it cannot be"""
         config, disk, docker = self.config, self.disk, self.docker
@@ -86,6 +93,9 @@ class Edge:
         actions = plan(observed, desired)
         if disk.read("edge.json") != config.to_json():
             actions.insert(0, Action("write", "edge.json", "what the edge should be changed"))
+        bare = disk.unprepared(self.uid)
+        if bare:
+            actions.insert(0, Action("prepare", "directories", f"missing or changed: {', '.join(bare).lstrip(', ')}"))
         outcome = Outcome(
             generation,
             tuple(actions),
@@ -123,7 +133,9 @@ class Edge:
         replaced = bool(kinds & {"create", "recreate", "start"})
         for action in actions:
             began = self.clock.now()
-            if action.kind == "write":
+            if action.kind == "prepare":
+                disk.prepare(self.uid)
+            elif action.kind == "write":
                 disk.write_file("edge.json", self.config.to_json())
             elif action.kind == "compose":
                 disk.write_file("compose.yaml", text)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -48,6 +49,12 @@ class EdgeConfig:
     memory: str = "512m"
     settings: Mapping[str, Any] = field(default_factory=dict)
     certificates: tuple[Mapping[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"\d+:\d+", self.user):
+            raise EdgeError(f"edge_user is {self.user!r}; write numbers as uid:gid, for example 101:101")
+        if not self.root.startswith("/") or len(self.root) > 80:
+            raise EdgeError(f"edge_root is {self.root!r}; write an absolute path of 80 characters at most")
 
     def edge_settings(self) -> EdgeSettings:
         """The settings, checked; clients use the published HTTPS port unless the settings say otherwise."""

@@ -26,6 +26,8 @@ CIPHERS = (
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
     "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
 )
+#: Each must be set somewhere to exist; a location fills them in.
+VARIABLES = [f'set $landfall_{name} "";' for name in ("stack", "service", "upgrade", "prefix")]
 #: Above this, a request body is handed on as it comes instead of being kept in the container's memory first.
 UNBUFFERED_BODY = 64 * 1024**2
 
@@ -210,7 +212,7 @@ def _tls(settings: EdgeSettings, features: Features) -> list[str]:
 
 def _proxy(settings: EdgeSettings) -> list[str]:
     authority = _authority(settings)
-    hidden = [*sorted(settings.all_headers()), "X-Powered-By", "X-Request-ID"]
+    hidden = [*sorted(settings.all_headers()), "X-Powered-By", "X-Request-ID", "X-XSS-Protection"]
     return [
         "# Set here once and in no location: a location with one of its own would lose all of these.",
         "# Only WebSocket routes fill $landfall_upgrade in; anywhere else an upgrade (h2c) stays at the edge.",
@@ -264,7 +266,7 @@ def _defaults(settings: EdgeSettings, root: str) -> list[str]:
     return [
         "# Names nobody routes: no answer, no handshake. /health is the container's own health check.",
         *_block("server", [
-            *_listen(8080, "default_server", settings), "server_name _;", *_acme(root), *health,
+            *_listen(8080, "default_server", settings), "server_name _;", *VARIABLES, *_acme(root), *health,
             *_block("location /", ["return 444;"])]),
         *_block("server", [
             *_listen_tls(settings, default=True), "server_name _;", "ssl_reject_handshake on;", "return 421;"]),
@@ -349,10 +351,8 @@ def _server(stack: StackRoutes, host: str, certificate: str, settings: EdgeSetti
         *_listen_tls(settings),
         f"server_name {host};",
         *_certificate(certificate, root),
+        *VARIABLES,
         f"set $landfall_stack {stack.stack};",
-        'set $landfall_service "";',
-        'set $landfall_upgrade "";',
-        'set $landfall_prefix "";',
         "# Headers stand at this level only: a location that adds one would drop all of these.",
         *_headers(settings),
         "error_page 503 @landfall_maintenance;",

@@ -144,4 +144,4 @@ def explain(said: str, files: Mapping[str, str]) -> str:
         hint = " The certificate's files are missing or unreadable for nginx: run the certificates' placeholder step."
     elif "is already declared" in message or "conflicting" in message:
         hint = " Two routes ask for the same thing: change one of them."
-    return f"nginx refuses the configuration{where}: {message}.{hint} Nothing was changed: the former one runs on."
+    return f"nginx refuses the configuration{where}: {message}.{hint} Nothing was changed: what ran before runs on."

@@ -92,6 +92,7 @@ class Effects:
     :param compose: (directory, files, env_files, profiles, seconds or None) → the project there
     :param model: (config, directory, files) → the validated model; raises Refused
     :param token: randomness in bytes → printable secret
+    :param errors: what the clients raise when a tool fails
     """
 
     store: Any
@@ -106,7 +107,7 @@ class Effects:
     token: Callable[[int], str]
     write_routes: Callable[[str], bool]
     read_routes: Callable[[], str]
-    error: type[Exception]
+    errors: tuple[type[Exception], ...]
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,7 @@ class Deployment:
             if entry.get("action") == "pull":
                 try:
                     self.fx.docker.pull(entry["image"])
-                except self.fx.error as problem:
+                except self.fx.errors as problem:
                     raise Refused(self._no_image(service, entry["image"], problem)) from problem
                 info = self.fx.docker.image(entry["image"]) or {}
                 if info.get("Id") != entry.get("id"):
@@ -334,13 +335,27 @@ class Deployment:
         self.store.publish(record.id)
         return record, config, model, staged
 
-    def check_project(self, decision: Decision, directory: str) -> Stack:
-        """Validate the project in a scratch directory of the caller's; for check mode."""
-        record = Release("check", self.request.stack, decision.digest, "", compose_files=self.request.compose_files,
-                         profiles=self.request.profiles)
-        _config, model = self._read(record, directory, with_overlay=False)
+    def check_project(self, key: bytes) -> Stack:
+        """Validate the project in a scratch directory, before anything is written. :raises Refused: with all problems"""
+        content = self.decide_content(key)[0]
+        with tempfile.TemporaryDirectory(prefix="landfall-") as directory:
+            for path, data in self.request.files.items():
+                target = os.path.join(directory, path)
+                os.makedirs(os.path.dirname(target), exist_ok=True)
+                with open(target, "wb") as file:
+                    file.write(data)
+            for name, text in self._private(content).items():
+                with open(os.path.join(directory, name), "w", encoding="utf-8") as file:
+                    file.write(text)
+            record = Release("check", self.request.stack, "", "", compose_files=self.request.compose_files,
+                             profiles=self.request.profiles)
+            _config, model = self._read(record, directory)
         plan.image_steps(model, self.request.build)
         return model
+
+    @staticmethod
+    def _private(content: Content) -> dict[str, str]:
+        return {"env": envfile.render(content.env), "env.user": content.env_file}
 
     def _project(self, record: Release, directory: str, with_overlay: bool, bound: float | None = 120.0) -> ComposeProject:
         files = [*record.compose_files, *([OVERLAY] if with_overlay else [])]
@@ -351,7 +366,7 @@ class Deployment:
     def _read(self, record: Release, directory: str, with_overlay: bool) -> tuple[dict[str, Any], Stack]:
         try:
             config = self._project(record, directory, with_overlay).config()
-        except self.fx.error as problem:
+        except self.fx.errors as problem:
             raise Refused(f"docker compose refuses the project: {self._clean(problem)}") from problem
         return config, self.fx.model(config, directory, record.compose_files)
 
@@ -383,13 +398,13 @@ class Deployment:
                 raise self._unchanged(record, f"service {service}: image {ref} is not on the host and pull is 'never'; load it, or set pull: missing")
             try:
                 self.fx.docker.pull(ref)
-            except self.fx.error as problem:
+            except self.fx.errors as problem:
                 raise self._unchanged(record, self._no_image(service, ref, problem)) from problem
         if built:
             self._step(record, "built", {"services": built})
             try:
                 self._project(record, self.store.release_path(record.id), False, None).run("build", *built)
-            except self.fx.error as problem:
+            except self.fx.errors as problem:
                 raise self._unchanged(record, f"building {', '.join(built)} failed: {self._clean(problem)}") from problem
         out = {}
         for step in steps:
@@ -429,7 +444,7 @@ class Deployment:
         project = self._project(record, self.store.release_path(record.id), True, bound)
         try:
             project.run("up", "--detach", "--no-build", "--remove-orphans", "--quiet-pull")
-        except self.fx.error as problem:
+        except self.fx.errors as problem:
             broken = []
             reasons = []
             for one in self._observe():
@@ -542,14 +557,14 @@ class Deployment:
             self.store.write(previous.id, "routes.json", text)
             self.fx.write_routes(text)
             self.store.switch(previous.id)
-        except (_StepFailed, Refused, OSError, self.fx.error) as problem:
+        except (_StepFailed, Refused, OSError, *self.fx.errors) as problem:
             return self._scrub(str(problem))
         return ""
 
     def _stop_all(self) -> None:
         try:
             self.fx.docker.stop(one.name for one in self._observe() if one.status in ("running", "restarting"))
-        except self.fx.error as problem:
+        except self.fx.errors as problem:
             self.warnings.append(f"the failed containers could not be stopped: {problem}")
 
     def _evidence(self, one: health.Observation) -> dict[str, Any]:
@@ -579,7 +594,7 @@ class Deployment:
             try:
                 if (self.fx.docker.image(ref) or {}).get("Id") == image_id and self.fx.docker.remove_image(ref):
                     removed.append(ref)
-            except self.fx.error as problem:
+            except self.fx.errors as problem:
                 self.warnings.append(f"old image {ref} could not be removed: {problem}")
         for rid in todo.releases:
             self.store.remove(rid)
@@ -613,7 +628,7 @@ class Deployment:
     def _guard(self, action: Callable[[], Any]) -> Any:
         try:
             return action()
-        except self.fx.error as problem:
+        except self.fx.errors as problem:
             raise _StepFailed(self._clean(problem)) from problem
 
     def _clean(self, problem: Exception) -> str:

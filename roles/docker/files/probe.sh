@@ -8,6 +8,13 @@ export LC_ALL PATH
 say() { printf '%s=%s\n' "$1" "$(printf '%s' "$2" | tr '\n' ' ' | sed 's/  */ /g; s/^ //; s/ $//')"; }
 encoded() { [ -r "$1" ] && base64 -w0 "$1"; }
 
+# shellcheck source=/dev/null
+(
+    . /etc/os-release
+    say distribution "$ID"
+    say release "${VERSION_ID%%.*}"
+    say codename "$VERSION_CODENAME"
+)
 say container "$(systemd-detect-virt --container 2>/dev/null)"
 say architecture "$(dpkg --print-architecture 2>/dev/null)"
 say installed "$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' "$@" 2>/dev/null | sed -n 's/^installed //p')"
@@ -22,11 +29,6 @@ say foreign_repositories "$(grep -lsE '^[^#]*https?://[^ ]*/linux/(debian|ubuntu
     xargs -r grep -ls 'docker' | grep -v '/landfall-docker.sources$')"
 say key "$(encoded /etc/apt/keyrings/landfall-docker.asc)"
 
-dirs=
-for dir in /etc/docker /etc/apt/keyrings /etc/landfall; do
-    [ -d "$dir" ] && dirs="$dirs $dir"
-done
-say dirs "$dirs"
 say daemon_json "$(encoded /etc/docker/daemon.json)"
 say record "$(encoded /etc/landfall/docker.json)"
 

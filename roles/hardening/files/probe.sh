@@ -9,15 +9,11 @@ shift
 
 say() { printf '%s=%s\n' "$1" "$(printf '%s' "$2" | tr '\n' ' ' | sed 's/  */ /g; s/^ //; s/ $//')"; }
 
+# shellcheck source=/dev/null
+distribution=$(. /etc/os-release && printf '%s %s' "$ID" "$VERSION_ID")
+say distribution "$distribution"
 say container "$(systemd-detect-virt --container 2>/dev/null)"
 say installed "$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' "$@" 2>/dev/null | sed -n 's/^installed //p')"
-
-dirs=
-for dir in /etc/apt/apt.conf.d /etc/fail2ban/jail.d /etc/ssh/sshd_config.d /etc/sudoers.d /etc/sysctl.d \
-    /etc/systemd/journald.conf.d; do
-    [ -d "$dir" ] && dirs="$dirs $dir"
-done
-say dirs "$dirs"
 
 # A unit counts as ready when it is enabled and active: then nothing is left to do about it.
 ready=
@@ -34,6 +30,13 @@ for user in $deploy $connecting; do
     getent passwd "$user" >/dev/null && users="$users $user"
 done
 say users "$users"
+
+if [ -n "$deploy" ] && account=$(getent passwd "$deploy"); then
+    say deploy_shell "${account##*:}"
+    say deploy_groups "$(id -Gn "$deploy")"
+    home=$(printf '%s' "$account" | cut -d: -f6)
+    say deploy_keys "$([ -r "$home/.ssh/authorized_keys" ] && base64 -w0 "$home/.ssh/authorized_keys")"
+fi
 
 if ! command -v sshd >/dev/null 2>&1; then
     say sshd no

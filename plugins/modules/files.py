@@ -1,0 +1,198 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, Landfall contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: files
+short_description: Write a set of configuration files in one step, all or none
+description:
+  - Writes several small files in one round trip to the host. All validators run before the first file is replaced.
+  - When a test of the whole fails afterwards, all files are put back as they were.
+  - Each file is replaced atomically. Directories that are missing are made, with mode 0755.
+author: Landfall contributors (@landfall)
+version_added: 0.1.0
+attributes:
+  check_mode:
+    description: Predicts the changes, on a host too where directories and validators are not there yet.
+    support: full
+  diff_mode:
+    description: Shows each file before and after, but for those that are secret.
+    support: full
+extends_documentation_fragment:
+  - ansible.builtin.action_common_attributes
+options:
+  files:
+    description: The files.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      path:
+        description: Where the file goes; an absolute path.
+        type: path
+        required: true
+      content:
+        description: The text of the file.
+        type: str
+        default: ""
+      state:
+        description: V(absent) removes the file.
+        type: str
+        choices: [present, absent]
+        default: present
+      mode:
+        description: Permissions, octal.
+        type: str
+        default: "0644"
+      owner:
+        description: Name of the owner.
+        type: str
+        default: root
+      group:
+        description: Name of the group.
+        type: str
+        default: root
+      secret:
+        description: Whether to keep the content out of C(--diff).
+        type: bool
+        default: false
+      validate:
+        description: Command that checks the new file before it replaces the old one; C(%s) is its path. No shell.
+        type: str
+      test:
+        description: Command that checks the whole once all files are written. When it fails, all are put back.
+        type: list
+        elements: str
+"""
+
+EXAMPLES = r"""
+- name: Write two drop-ins, or none
+  landfall.stack.files:
+    files:
+      - path: /etc/ssh/sshd_config.d/10-landfall.conf
+        content: "{{ lookup('ansible.builtin.template', 'sshd.conf.j2') }}"
+        validate: /usr/sbin/sshd -t -f %s
+        test: [/usr/sbin/sshd, -t]
+      - path: /etc/sudoers.d/deploy
+        content: "deploy ALL=(ALL:ALL) NOPASSWD: ALL\n"
+        mode: "0440"
+        validate: /usr/sbin/visudo -cf %s
+"""
+
+RETURN = r"""
+paths:
+  description: The files that were changed, or would be in check mode.
+  returned: always
+  type: list
+  elements: str
+  sample: [/etc/sudoers.d/deploy]
+"""
+
+import grp
+import os
+import pwd
+import tempfile
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.landfall.stack.plugins.module_utils.host.files import Change, File, difference, plan
+
+
+def _wanted(spec: dict) -> File | None:
+    if spec["state"] == "absent":
+        return None
+    uid, gid = pwd.getpwnam(spec["owner"]).pw_uid, grp.getgrnam(spec["group"]).gr_gid
+    return File(spec["path"], spec["content"].encode(), int(spec["mode"], 8), uid, gid)
+
+
+def _observed(path: str) -> File | None:
+    place = Path(path)
+    if not place.is_file() or place.is_symlink():
+        return None
+    facts = place.stat()
+    return File(path, place.read_bytes(), facts.st_mode & 0o7777, facts.st_uid, facts.st_gid)
+
+
+def _staged(module: AnsibleModule, file: File) -> str:
+    handle, name = tempfile.mkstemp(dir=module.tmpdir)
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(file.content)
+    return name
+
+
+def _put(module: AnsibleModule, path: str, file: File | None) -> None:
+    if file is None:
+        Path(path).unlink(missing_ok=True)
+        return
+    Path(path).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    staged = _staged(module, file)
+    os.chown(staged, file.uid, file.gid)
+    os.chmod(staged, file.mode)
+    module.atomic_move(staged, path, keep_dest_attrs=False)
+    os.chown(path, file.uid, file.gid)
+    os.chmod(path, file.mode)
+
+
+def _validate(module: AnsibleModule, change: Change, command: str) -> None:
+    if change.after is None or not change.content_differs:
+        return
+    if "%s" not in command:
+        module.fail_json(msg=f"{change.path}: validate must hold %s, where the file's path goes: {command}")
+    staged = _staged(module, change.after)
+    os.chmod(staged, change.after.mode)
+    code, out, err = module.run_command(command.replace("%s", staged))
+    os.unlink(staged)
+    if code:
+        text = (err or out).strip().replace(staged, change.path)
+        module.fail_json(msg=f"{change.path} is refused by its validator, nothing was changed: {text}", stderr=err)
+
+
+def main() -> None:
+    one = {
+        "path": {"type": "path", "required": True},
+        "content": {"type": "str", "default": ""},
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "mode": {"type": "str", "default": "0644"},
+        "owner": {"type": "str", "default": "root"},
+        "group": {"type": "str", "default": "root"},
+        "secret": {"type": "bool", "default": False, "no_log": False},
+        "validate": {"type": "str"},
+        "test": {"type": "list", "elements": "str"},
+    }
+    module = AnsibleModule(
+        argument_spec={"files": {"type": "list", "elements": "dict", "required": True, "options": one}},
+        supports_check_mode=True,
+    )
+    specs = {spec["path"]: spec for spec in module.params["files"]}
+    changes = plan({path: _observed(path) for path in specs}, {path: _wanted(spec) for path, spec in specs.items()})
+    result = {
+        "changed": bool(changes),
+        "paths": [change.path for change in changes],
+        "diff": [difference(change, specs[change.path]["secret"]) for change in changes],
+    }
+    if module.check_mode:
+        module.exit_json(**result)
+
+    for change in changes:
+        if specs[change.path]["validate"]:
+            _validate(module, change, specs[change.path]["validate"])
+    for change in changes:
+        _put(module, change.path, change.after)
+    for change in changes:
+        test = specs[change.path]["test"]
+        code, out, err = module.run_command(test) if test else (0, "", "")
+        if code:
+            for undo in changes:
+                _put(module, undo.path, undo.before)
+            module.fail_json(
+                msg=f"{change.path} went through, but the whole is refused by {' '.join(test)}; "
+                f"all files were put back as they were: {(err or out).strip()}"
+            )
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,399 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, Landfall contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bring a Compose project to a host as a release."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: release
+short_description: Bring a Compose project to a host as a release
+version_added: 0.1.0
+description:
+  - Writes the project with its environment, secrets and image digests to a release directory of its own, starts it in
+    dependency order, waits until every service is well, writes the routes for the edge, and only then makes the release
+    the current one.
+  - A project that Compose or the C(x-landfall) schema refuses, or an image that cannot be had, changes nothing. When the
+    new containers do not get well, the previous release is started again and the task fails with what was observed. A
+    first deployment that fails is stopped, and left for inspection.
+  - Running it again without a change of content changes nothing, unless containers are gone or were changed by hand;
+    then they are repaired.
+  - A run that was killed is recognised and finished by the next one. Two runs on one stack wait for each other.
+  - Relative bind mounts work for what the release ships (see O(include)). A relative path that is not shipped is data,
+    and is kept in C(data/) of the stack's directory, where releases do not touch it.
+author:
+  - Landfall contributors (@landfall-stack)
+requirements:
+  - Docker Engine and Docker Compose 2.26 or newer on the host
+  - PyYAML on the host; with jsonschema the C(x-landfall) keys are validated
+attributes:
+  check_mode:
+    description: Says what a run would do, on a bare host too.
+    support: full
+  diff_mode:
+    description: Shows the change of the Compose files, and the names of changed variables.
+    support: full
+options:
+  stack:
+    description: Name of the stack and of its Compose project. Lower-case letters, digits, C(-) and C(_).
+    type: str
+    required: true
+  src:
+    description: The project's directory on the controller.
+    type: path
+    required: true
+  files:
+    description:
+      - Compose files in the order they merge, relative to O(src).
+      - A name that ends in C(.j2) is rendered with Ansible's templating and stored without that ending.
+      - When not given, C(compose.yaml), C(compose.yml), C(docker-compose.yaml) or C(docker-compose.yml), whichever is there.
+    type: list
+    elements: str
+    default: []
+  include:
+    description:
+      - What else belongs to the release, as globs relative to O(src), for instance V(config/**); a directory stands for
+        all that is in it. Name what Compose mounts or reads by relative paths, and with O(build) the build contexts.
+      - C(.git) directories are left out. A pattern that matches nothing is an error.
+    type: list
+    elements: str
+    default: []
+  env:
+    description: Variables for the project's C(${...}). They win over O(env_file). Put what is secret into O(secrets).
+    type: dict
+    default: {}
+  env_file:
+    description: An env file on the controller, relative to O(src) or absolute, vault-encrypted or not.
+    type: path
+  secrets:
+    description:
+      - Secret name to value. Each becomes a file of mode 0400 in the stack's C(secrets/) directory, which the project
+        reaches as C(${LANDFALL_SECRETS}/<name>), for instance in C(secrets.<key>.file).
+      - A name in capitals, as variables have it, is a variable of the project too, unless O(secret_options) says otherwise.
+    type: dict
+    default: {}
+  secret_options:
+    description: Secret name to a mapping with C(env) (a variable too, or not) and C(owner) (uid that reads the file, 0).
+    type: dict
+    default: {}
+  generate_secrets:
+    description: Secrets that are made up on the host when missing, and kept for ever after. O(secrets) wins.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the secret.
+        type: str
+        required: true
+      bytes:
+        description: Bytes of randomness, at least 32. The text is longer, being base64.
+        type: int
+        default: 48
+      env:
+        description: Make it a variable of the project too. When not given, names in capitals are.
+        type: bool
+      owner:
+        description: The uid that reads the file.
+        type: int
+        default: 0
+  version:
+    description: What is deployed, for the record, and as C(VERSION) for the project unless O(env) sets that.
+    type: str
+    default: ""
+  profiles:
+    description: Compose profiles to switch on.
+    type: list
+    elements: str
+    default: []
+  root:
+    description: Where stacks live on the host.
+    type: path
+    default: /opt/landfall
+  routes_dir:
+    description: Where the edge looks for routes files.
+    type: path
+    default: /etc/landfall/edge/stacks
+  pull:
+    description: V(missing) pulls what is not on the host, V(always) looks for a newer image under the same name too.
+    type: str
+    choices: [missing, always, never]
+    default: missing
+  build:
+    description: Build services with a C(build) section on the host. When V(false) their C(image) is pulled.
+    type: bool
+    default: false
+  wait_deadline:
+    description: Seconds a service has to get well, unless its C(x-landfall.rollout.deadline) says otherwise.
+    type: int
+    default: 120
+  lock_timeout:
+    description: Seconds to wait for another run on the same stack.
+    type: int
+    default: 60
+  keep:
+    description: Releases to keep. When not given, the project's C(x-landfall.releases.keep), else 5.
+    type: int
+  commit:
+    description: The commit, for the record. When not given, asked of git in O(src).
+    type: str
+    default: ""
+  who:
+    description: Who deploys, for the record. When not given, user and name of the controller.
+    type: str
+    default: ""
+  payload:
+    description: Set by the action plugin.
+    type: str
+  payload_file:
+    description: Set by the action plugin.
+    type: path
+"""
+
+EXAMPLES = r"""
+- name: Deploy the stack
+  landfall.stack.release:
+    stack: jarvis
+    src: "{{ playbook_dir }}/../examples/jarvis"
+    files: [compose.yaml, compose.prod.yaml]
+    version: 1.4.2
+    env:
+      REGISTRY: registry.example.com
+    secrets:
+      GOOGLE_API_KEY: "{{ vault_google_api_key }}"
+    generate_secrets:
+      - {name: JWT_SECRET_KEY}
+
+- name: Build on the host, with configuration files mounted by relative paths
+  landfall.stack.release:
+    stack: shop
+    src: /srv/checkout/shop
+    include: [config/**, app]
+    build: true
+"""
+
+RETURN = r"""
+release:
+  description: Id of the release that runs, or that would.
+  returned: success
+  type: str
+previous:
+  description: Id of the release before, V(null) for a first one.
+  returned: when deployed
+  type: str
+why:
+  description: Why something was done; empty when there was nothing to do.
+  returned: success
+  type: str
+digest:
+  description: Digest of the release's content.
+  returned: success
+  type: str
+services:
+  description: Services with C(service), C(replicas), C(healthy), C(containers), C(image), C(pinned).
+  returned: when deployed
+  type: list
+  elements: dict
+routes_changed:
+  description: Whether the routes file was written anew, so that the edge must be told.
+  returned: success
+  type: bool
+routes_file:
+  description: The routes file on the host.
+  returned: success
+  type: str
+env_changes:
+  description: Names of variables C(added), C(changed) and C(removed).
+  returned: success
+  type: dict
+secrets_generated:
+  description: Names of secrets made up in this run.
+  returned: success
+  type: list
+  elements: str
+pruned:
+  description: Old C(releases) and C(images) that were removed.
+  returned: when deployed
+  type: dict
+steps:
+  description: The steps taken, as they stand in the journal.
+  returned: when deployed
+  type: list
+  elements: str
+evidence:
+  description: What was observed of the containers that failed.
+  returned: on failure of the deployment
+  type: dict
+rolled_back_to:
+  description: Id of the release that was started again, V(null) when there was none.
+  returned: on failure of the deployment
+  type: str
+"""
+
+import base64
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.landfall.stack.plugins.module_utils.clients.files import StackBusy
+from ansible_collections.landfall.stack.plugins.module_utils.clients.host import effects_for, yaml_missing
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.deploy import (
+    DeployFailed,
+    Deployment,
+    Request,
+    Secret,
+)
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.payload import Payload, unpack
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.plan import Refused
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.release import check_stack_name
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.report import diff_of
+
+ARGUMENTS = {
+    "stack": {"type": "str", "required": True},
+    "src": {"type": "path", "required": True},
+    "files": {"type": "list", "elements": "str", "default": []},
+    "include": {"type": "list", "elements": "str", "default": []},
+    "env": {"type": "dict", "default": {}},
+    "env_file": {"type": "path"},
+    "secrets": {"type": "dict", "default": {}, "no_log": True},
+    "secret_options": {"type": "dict", "default": {}, "no_log": False},
+    "generate_secrets": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "no_log": False,
+        "options": {
+            "name": {"type": "str", "required": True},
+            "bytes": {"type": "int", "default": 48},
+            "env": {"type": "bool"},
+            "owner": {"type": "int", "default": 0},
+        },
+    },
+    "version": {"type": "str", "default": ""},
+    "profiles": {"type": "list", "elements": "str", "default": []},
+    "root": {"type": "path", "default": "/opt/landfall"},
+    "routes_dir": {"type": "path", "default": "/etc/landfall/edge/stacks"},
+    "pull": {"type": "str", "choices": ["missing", "always", "never"], "default": "missing"},
+    "build": {"type": "bool", "default": False},
+    "wait_deadline": {"type": "int", "default": 120},
+    "lock_timeout": {"type": "int", "default": 60},
+    "keep": {"type": "int"},
+    "commit": {"type": "str", "default": ""},
+    "who": {"type": "str", "default": ""},
+    "payload": {"type": "str", "no_log": True},
+    "payload_file": {"type": "path"},
+}
+
+
+def read_payload(params: dict) -> Payload:
+    """The project as the action plugin sent it."""
+    if params["payload"]:
+        return unpack(base64.b64decode(params["payload"]))
+    if params["payload_file"]:
+        with open(params["payload_file"], "rb") as file:
+            return unpack(file.read())
+    raise Refused("no project arrived: landfall.stack.release runs through its action plugin, in a task of a play")
+
+
+def secrets_of(params: dict) -> tuple[Secret, ...]:
+    """Given and generated secrets as one list. :raises Refused: too short, or empty."""
+    given = {name: "" if value is None else str(value) for name, value in params["secrets"].items()}
+    out = []
+    for item in params["generate_secrets"]:
+        if item["bytes"] < 32:
+            raise Refused(f"generate_secrets {item['name']}: {item['bytes']} bytes are too few, give at least 32")
+        env = item["name"].isupper() if item["env"] is None else item["env"]
+        out.append(Secret(item["name"], given.pop(item["name"], "") or None, item["bytes"], env, item["owner"]))
+    for name, value in sorted(given.items()):
+        if not value:
+            raise Refused(f"secret {name} is empty: give it a value, or list it in generate_secrets")
+        options = params["secret_options"].get(name) or {}
+        env = options.get("env")
+        out.append(Secret(name, value, 0, name.isupper() if env is None else env is True, int(options.get("owner") or 0)))
+    return tuple(out)
+
+
+def request_of(params: dict, payload: Payload) -> Request:
+    """The module's parameters as the engine's request."""
+    return Request(
+        stack=check_stack_name(params["stack"]),
+        files=payload.files,
+        compose_files=tuple(params["files"]),
+        executable=payload.executable,
+        env=payload.env,
+        env_file=payload.env_file,
+        secrets=secrets_of(params),
+        version=params["version"],
+        profiles=tuple(params["profiles"]),
+        pull=params["pull"],
+        build=params["build"],
+        deadline=float(params["wait_deadline"]),
+        keep=params["keep"],
+        who=params["who"],
+        commit=params["commit"],
+    )
+
+
+def run(module: AnsibleModule) -> dict:
+    """Decide, and carry out unless in check mode; the module's result."""
+    params = module.params
+    request = request_of(params, read_payload(params))
+    fx = effects_for(params["root"], params["routes_dir"], request.stack)
+    deployment = Deployment(request, fx)
+    missing = fx.docker.available() or yaml_missing()
+
+    def decided(create_key: bool) -> tuple:
+        decision = deployment.decide(fx.store.key(create_key), missing is None)
+        if not decision.changed and params["pull"] == "always" and not module.check_mode:
+            moved = deployment.moved_images(decision.current)
+            if moved:
+                decision = decision.because("newer images: " + ", ".join(moved))
+        common = {
+            "changed": decision.changed,
+            "stack": request.stack,
+            "digest": decision.digest,
+            "why": decision.why,
+            "env_changes": decision.env_changes,
+            "routes_file": os.path.join(params["routes_dir"], f"{request.stack}.json"),
+            "routes_changed": False,
+            "secrets_generated": list(decision.generated),
+            "release": decision.current.id if decision.current and not decision.changed else None,
+        }
+        if module._diff and decision.changed:
+            common["diff"] = diff_of(decision, request, fx.store)
+        return decision, common
+
+    if module.check_mode:
+        if missing is None:
+            deployment.check_project(fx.store.key(False))
+        else:
+            module.warn(f"the project was not validated on the host: {missing}")
+        return decided(False)[1]
+    if missing is not None:
+        raise Refused(f"{missing}. Install it (role landfall.stack.docker), then deploy again")
+    deployment.check_project(fx.store.key(False))
+    fx.store.prepare()
+    with fx.store.lock(params["who"] or "landfall", fx.now(), params["lock_timeout"]):
+        decision, common = decided(True)
+        if not decision.changed:
+            return common
+        try:
+            return {**common, **deployment.apply(decision)}
+        finally:
+            for text in deployment.warnings:
+                module.warn(text)
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    try:
+        module.exit_json(**run(module))
+    except DeployFailed as problem:
+        module.fail_json(msg=str(problem), **problem.result)
+    except (Refused, StackBusy, ValueError) as problem:
+        module.fail_json(msg=str(problem))
+
+
+if __name__ == "__main__":
+    main()
