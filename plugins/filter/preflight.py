@@ -37,23 +37,31 @@ def preflight_access(probe: Mapping[str, Any], host: str, become: Mapping[str, A
     return [item.to_dict() for item in inventory.check_access(host, unreachable, values, become_error)]
 
 
-def preflight_stacks(stacks: Sequence[Mapping[str, Any]], lints: Sequence[Mapping[str, Any]]) -> list[Any]:
+def preflight_stacks(stacks: Sequence[Mapping[str, Any]], lints: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """See preflight_stacks.yml."""
     if len(stacks) != len(lints):
         raise AnsibleFilterError(
             f"preflight_stacks wants one result for each of {len(stacks)} stacks, not {len(lints)}"
         )
     items = []
+    images = []
+    names: dict[str, None] = {}
     for stack, lint in zip(stacks, lints, strict=True):
-        items += inventory.check_stack(str(stack["name"]), str(stack.get("src", "")), lint, stack.get("secrets") or ())
-    return [item.to_dict() for item in items]
+        name = str(stack.get("name", "without a name"))
+        items += inventory.check_stack(name, str(stack.get("src", "")), lint, inventory.made_names(stack))
+        names.update(dict.fromkeys(lint.get("hosts") or ()))
+        # With a variable missing, an image's name is not the one that is meant.
+        if not lint.get("unset"):
+            for service, image in sorted((lint.get("images") or {}).items()):
+                images.append({"stack": name, "service": service, "image": image})
+    return {"findings": [item.to_dict() for item in items], "images": images, "names": list(names)}
 
 
 def preflight_secrets(secrets: Mapping[str, Any], stacks: Sequence[Mapping[str, Any]], env_texts: Sequence[str]) -> Any:
     """See preflight_secrets.yml."""
     items = inventory.check_secrets(secrets, "preflight_secrets")
     for stack, text in zip(stacks, env_texts, strict=True):
-        name = stack["name"]
+        name = stack.get("name", "without a name")
         try:
             # A value given in the inventory goes over the file's.
             filed = {key: value for key, value in parse_env(text).items() if key not in (stack.get("env") or {})}
@@ -69,7 +77,9 @@ def preflight_secrets(secrets: Mapping[str, Any], stacks: Sequence[Mapping[str, 
             filed = {}
         items += inventory.check_secrets(filed, f"env_file of stack {name}")
         items += inventory.check_secrets(stack.get("env") or {}, f"env of stack {name}")
-        items += inventory.check_secrets(stack.get("secrets") or {}, f"secrets of stack {name}", made_by_role=True)
+        items += inventory.check_secrets(
+            inventory.secret_values(stack.get("secrets")), f"secrets of stack {name}", made_by_role=True
+        )
     if not items and (secrets or stacks):
         items = [found.Finding("secrets", found.OK, "no weak ones")]
     return [item.to_dict() for item in items]

@@ -12,11 +12,11 @@ short_description: Bring a Compose project to a host as a release
 version_added: 0.1.0
 description:
   - Writes the project with its environment, secrets and image digests to a release directory of its own, starts it in
-    dependency order, waits until every service is well, writes the routes for the edge, and only then makes the release
-    the current one.
-  - A project that Compose or the C(x-landfall) schema refuses, or an image that cannot be had, changes nothing. When the
-    new containers do not get well, the previous release is started again and the task fails with what was observed. A
-    first deployment that fails is stopped, and left for inspection.
+    dependency order, waits until every service is well, writes the routes for the edge, and only then makes the
+    release the current one.
+  - A project that Compose or the C(x-landfall) schema refuses, or an image that cannot be had, changes nothing. When
+    the new containers do not get well, the previous release is started again and the task fails with what was
+    observed. A first deployment that fails is stopped, and left for inspection.
   - Running it again without a change of content changes nothing, unless containers are gone or were changed by hand;
     then they are repaired.
   - A run that was killed is recognised and finished by the next one. Two runs on one stack wait for each other.
@@ -47,7 +47,8 @@ options:
     description:
       - Compose files in the order they merge, relative to O(src).
       - A name that ends in C(.j2) is rendered with Ansible's templating and stored without that ending.
-      - When not given, C(compose.yaml), C(compose.yml), C(docker-compose.yaml) or C(docker-compose.yml), whichever is there.
+      - When not given, C(compose.yaml), C(compose.yml), C(docker-compose.yaml) or C(docker-compose.yml),
+        whichever is there.
     type: list
     elements: str
     default: []
@@ -70,11 +71,12 @@ options:
     description:
       - Secret name to value. Each becomes a file of mode 0400 in the stack's C(secrets/) directory, which the project
         reaches as C(${LANDFALL_SECRETS}/<name>), for instance in C(secrets.<key>.file).
-      - A name in capitals, as variables have it, is a variable of the project too, unless O(secret_options) says otherwise.
+      - A name in capitals, as variables have it, is a variable of the project too, unless O(secret_options)
+        says otherwise.
     type: dict
     default: {}
   secret_options:
-    description: Secret name to a mapping with C(env) (a variable too, or not) and C(owner) (uid that reads the file, 0).
+    description: Secret name to a mapping with C(env) (a variable too, or not) and C(owner) (uid of its reader).
     type: dict
     default: {}
   generate_secrets:
@@ -310,7 +312,9 @@ def secrets_of(params: dict) -> tuple[Secret, ...]:
             raise Refused(f"secret {name} is empty: give it a value, or list it in generate_secrets")
         options = params["secret_options"].get(name) or {}
         env = options.get("env")
-        out.append(Secret(name, value, 0, name.isupper() if env is None else env is True, int(options.get("owner") or 0)))
+        out.append(
+            Secret(name, value, 0, name.isupper() if env is None else env is True, int(options.get("owner") or 0))
+        )
     return tuple(out)
 
 
@@ -345,7 +349,7 @@ def run(module: AnsibleModule) -> dict:
 
     def decided(create_key: bool) -> tuple:
         decision = deployment.decide(fx.store.key(create_key), missing is None)
-        if not decision.changed and params["pull"] == "always" and not module.check_mode:
+        if not decision.changed and decision.current and params["pull"] == "always" and not module.check_mode:
             moved = deployment.moved_images(decision.current)
             if moved:
                 decision = decision.because("newer images: " + ", ".join(moved))
@@ -364,15 +368,17 @@ def run(module: AnsibleModule) -> dict:
             common["diff"] = diff_of(decision, request, fx.store)
         return decision, common
 
-    if module.check_mode:
-        if missing is None:
-            deployment.check_project(fx.store.key(False))
-        else:
-            module.warn(f"the project was not validated on the host: {missing}")
-        return decided(False)[1]
-    if missing is not None:
+    decision, common = decided(False)
+    if not decision.changed:
+        return common
+    if missing is None:
+        deployment.check_project(fx.store.key(False))
+    elif not module.check_mode:
         raise Refused(f"{missing}. Install it (role landfall.stack.docker), then deploy again")
-    deployment.check_project(fx.store.key(False))
+    if module.check_mode:
+        if missing is not None:
+            module.warn(f"the project was not validated on the host: {missing}")
+        return common
     fx.store.prepare()
     with fx.store.lock(params["who"] or "landfall", fx.now(), params["lock_timeout"]):
         decision, common = decided(True)

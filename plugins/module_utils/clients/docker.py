@@ -50,7 +50,7 @@ class DockerCli:
         return None
 
     def containers(self, project: str | None = None) -> list[dict[str, Any]]:
-        """``docker inspect`` of all containers of a Compose project (of all projects when None), one-off runs left out."""
+        """``docker inspect`` of the containers of a project (None: of all projects), one-off runs left out."""
         label = PROJECT_LABEL if project is None else f"{PROJECT_LABEL}={project}"
         ids = self._docker("ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={label}").split()
         found = self.inspect(ids)

@@ -94,7 +94,7 @@ class StackDir:
 
     @contextlib.contextmanager
     def lock(self, who: str, since: str, timeout: float) -> Iterator[None]:
-        """Hold the stack's lock. It dies with this process, however that ends. :raises StackBusy: after ``timeout`` s"""
+        """Hold the stack's lock; it dies with this process, however that ends. :raises StackBusy: after ``timeout``"""
         path = os.path.join(self.path, "lock")
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         began = time.monotonic()
@@ -182,7 +182,9 @@ class StackDir:
         """Write the record of a release."""
         self.write(release.id, "release.json", release.to_json())
 
-    def stage(self, rid: str, files: Mapping[str, bytes], executable: frozenset[str], private: Mapping[str, str]) -> str:
+    def stage(
+        self, rid: str, files: Mapping[str, bytes], executable: frozenset[str], private: Mapping[str, str]
+    ) -> str:
         """Write a release to ``<id>.partial``; ``private`` are files of mode 0600. The path back."""
         path = self.release_path(rid) + PARTIAL
         shutil.rmtree(path, ignore_errors=True)

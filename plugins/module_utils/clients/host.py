@@ -26,7 +26,6 @@ from .files import StackDir, write_atomic
 from .process import runner
 from .project import read_texts
 
-
 #: Seconds a quick docker command may take.
 QUICK = 120.0
 #: Seconds a pull or a build may take.

@@ -78,7 +78,9 @@ def gather(request: Request) -> Facts:
     release = parse.os_release(_read("/etc/os-release") or _read("/usr/lib/os-release"))
     installed, broken = parse.packages(_read("/var/lib/dpkg/status"))
     config, config_error = _daemon_config()
-    names, mirrors, images = _network(request, release, config)
+    engines = installed & {"docker.io", "docker-ce"}
+    # An engine that is there is kept: its repository is asked only when apt has it among its sources.
+    names, mirrors, images = _network(request, release, config, "" if engines else request.docker_repository)
     return Facts(
         os_id=release.get("ID", ""),
         os_version=release.get("VERSION_ID", ""),
@@ -145,11 +147,11 @@ def together(jobs: Mapping[Key, Callable[[], Value]], deadline: float) -> dict[K
 
 
 def _network(
-    request: Request, release: Mapping[str, str], config: Mapping[str, Any]
+    request: Request, release: Mapping[str, str], config: Mapping[str, Any], repository: str
 ) -> tuple[tuple[Name, ...], tuple[Mirror, ...], tuple[Image, ...]]:
     """Return what names, package sources and registries answered; all are asked at once."""
     names = [] if "dns" in request.skip else list(dict.fromkeys(request.names))
-    sources = [] if "mirrors" in request.skip else _sources(request.docker_repository, release)
+    sources = [] if "mirrors" in request.skip else _sources(repository, release)
     wanted = [] if "registry" in request.skip else list(dict.fromkeys(item[2] for item in request.images))
     # A bare host has no CA certificates before the first role: nothing can be verified, so nothing secret is sent.
     context = None if os.path.exists(CA_BUNDLE) else ssl._create_unverified_context()

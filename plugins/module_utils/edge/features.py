@@ -45,7 +45,13 @@ class Features:
         return self.nginx >= (1, 27, 4)
 
     def curves(self, wanted: str) -> str:
-        """``wanted`` without the post-quantum groups an older OpenSSL does not know."""
-        if self.openssl >= (3, 5, 0):
-            return wanted
-        return ":".join(name for name in wanted.split(":") if "MLKEM" not in name.upper())
+        """``wanted``, so that an OpenSSL without post-quantum groups starts all the same.
+
+        OpenSSL 3.3 and later skip a group marked ``?`` that they don't know; before, one such name stops nginx.
+        """
+        marks = "?" if self.openssl >= (3, 3, 0) else None
+        names = [name.removeprefix("?") for name in wanted.split(":")]
+        post_quantum = {name for name in names if re.search("MLKEM|Kyber", name, re.IGNORECASE)}
+        if marks is None:
+            return ":".join(name for name in names if name not in post_quantum)
+        return ":".join(marks + name if name in post_quantum else name for name in names)

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import html
+import re
 from collections.abc import Mapping, Sequence
 
 from ..compose.routes import Route, StackRoutes
 from .features import Features
-from .routing import Certificate, aliases, certificate_for, check, hosts, limit_name, locations, upstream_name
+from .routing import Certificate, Location, aliases, certificate_for, check, hosts, limit_name, locations, upstream_name
 from .settings import EdgeSettings, seconds, size_bytes
 
 ROOT = "/etc/landfall/edge"
@@ -96,7 +97,7 @@ def _authority(settings: EdgeSettings) -> str:
 
 def _acme(root: str) -> list[str]:
     return _block("location ^~ /.well-known/acme-challenge/", [
-        f"root {root}/www;", "default_type text/plain;", "try_files $uri =404;"])  # fmt: skip
+        f"root {root}/www;", "default_type text/plain;"])  # fmt: skip
 
 
 def _main(stacks: Sequence[StackRoutes], settings: EdgeSettings, features: Features, root: str) -> str:
@@ -366,15 +367,19 @@ def _server(stack: StackRoutes, host: str, certificate: str, settings: EdgeSetti
         body += ["", *_block(f"location = {health}", [
             "access_log off;", "default_type text/plain;", 'return 200 "ok\\n";'])]  # fmt: skip
     for one in made:
-        body += ["", *_block(f"location {one.match}", _location(stack.stack, one.target, one.route, settings))]
+        body += [
+            "",
+            *_block(f"location {one.match}", _location(stack.stack, one, settings)),
+        ]
     if not any(one.match == "/" for one in made):
         body += ["", *_block("location /", ["return 404;"])]
     return _block("server", body)
 
 
-def _location(stack: str, target: str | None, route: Route, settings: EdgeSettings) -> list[str]:
+def _location(stack: str, one: Location, settings: EdgeSettings) -> list[str]:
+    route = one.route
     lines = [f"set $landfall_service {route.service};"]
-    if target is not None and route.path != "/":
+    if one.target is not None and route.path != "/":
         lines.append(f"set $landfall_prefix {route.path.rstrip('/')};")
     if route.limit:
         lines.append(f"limit_req zone={limit_name(stack, route)} burst={route.limit.burst} nodelay;")
@@ -389,7 +394,26 @@ def _location(stack: str, target: str | None, route: Route, settings: EdgeSettin
     if route.protocol == "websocket":
         lines.append("set $landfall_upgrade $landfall_websocket;")
     lines += [f"proxy_read_timeout {_time(silence)};", f"proxy_send_timeout {_time(silence)};"]
-    return [*lines, f"proxy_pass http://{upstream_name(stack, route)}{target or ''};"]
+    upstream = upstream_name(stack, route)
+    if not _cut(one):
+        return [*lines, f"proxy_pass http://{upstream};"]
+    # A path written after proxy_pass would be decoded first (%2F becomes a slash): here the raw one is cut instead.
+    # What matches the location in decoded form only (/%61pi/) has no raw prefix to cut, and is refused.
+    path = re.escape(one.match.removeprefix("= ").removesuffix("/"))
+    exact = one.match.startswith("= ")
+    rest = r"((?:\?\S*)?)" if exact else r"(/\S*)"
+    head = one.target if exact else (one.target or "").removesuffix("/")
+    return [
+        *lines,
+        "rewrite ^ $request_uri;",
+        f'rewrite "^{path}{rest}$" {head}$1 break;',
+        "return 400;",
+        f"proxy_pass http://{upstream}{head}$1;",
+    ]
+
+
+def _cut(one: Location) -> bool:
+    return one.target is not None and one.match.removeprefix("= ") != one.target
 
 
 def _page(settings: EdgeSettings) -> str:

@@ -109,7 +109,7 @@ class EdgeSettings:
             if not SIZE.match(getattr(self, name)):
                 raise EdgeError(f"edge setting {name}: {getattr(self, name)!r} is not a size; write for example 10m")
         for name in ("ecdh_curve", "real_ip_header", "next_upstream", "resolver", "worker_processes"):
-            if not re.match(r"^[A-Za-z0-9:_. \[\]-]+$", getattr(self, name)):
+            if not re.match(r"^[A-Za-z0-9:_. \[\]?-]+$", getattr(self, name)):
                 raise EdgeError(f"edge setting {name}: {getattr(self, name)!r} holds a character nginx would misread")
         if self.health_path and not re.match(r"^/[A-Za-z0-9._~/-]*$", self.health_path):
             raise EdgeError(f"edge setting health_path: {self.health_path!r} is not a path; write for example /health")

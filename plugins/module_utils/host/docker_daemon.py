@@ -37,12 +37,13 @@ class Plan:
 
     config: the whole file. record: what to remember of it (managed: the share that is not a hand's; shadowed: a
     hand's values that the inventory overrides; applied: what the daemon has loaded afterwards). write: whether the
-    file changes. reload, restart: the keys that make it necessary; at most one of them is not empty.
+    file changes. reload, restart: the keys that make it necessary; at most one of them is not empty. act: whether anything is to do.
     """
 
     config: dict[str, Any]
     record: dict[str, Any]
     write: bool
+    act: bool
     reload: list[str] = field(default_factory=list)
     restart: list[str] = field(default_factory=list)
 
@@ -86,14 +87,16 @@ def plan(
     running = current if loaded else record.get("applied", {})
     differs = sorted(key for key in {*running, *config} if running.get(key) != config.get(key))
     restart = [key for key in differs if key not in RELOADABLE]
+    remembered = {
+        "managed": {key: value for key, value in config.items() if key in options or key not in hand},
+        "shadowed": {key: value for key, value in hand.items() if key in options},
+        "applied": config,
+    }
     return Plan(
         config=config,
-        record={
-            "managed": {key: value for key, value in config.items() if key in options or key not in hand},
-            "shadowed": {key: value for key, value in hand.items() if key in options},
-            "applied": config,
-        },
+        record=remembered,
         write=config != current,
+        act=bool(config != current or remembered != record or differs),
         reload=[] if restart else differs,
         restart=restart,
     )

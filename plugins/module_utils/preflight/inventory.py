@@ -124,7 +124,7 @@ def _grant(user: str) -> str:
 
 def check_stack(name: str, src: str, lint: Mapping[str, Any], secrets: Iterable[str] = ()) -> list[Finding]:
     """What stack_lint said of one stack. lint may be a failed result; secrets: names whose values the role makes."""
-    if lint.get("failed"):
+    if lint.get("failed") or "problems" not in lint:
         return [
             Finding(
                 "stack",
@@ -151,7 +151,7 @@ def check_stack(name: str, src: str, lint: Mapping[str, Any], secrets: Iterable[
         )
         for variable in unset
     ]
-    found += [Finding("stack", WARNING, f"Stack {name}: {text}") for text in lint.get("warnings") or ()]
+    found += [Finding("stack", WARNING, f"Stack {name}: {text}") for text in lint.get("warnings_found") or ()]
     return found or [Finding("stack", OK, f"{name} is sound")]
 
 
@@ -210,6 +210,20 @@ def _is_placeholder(value: str) -> bool:
     return low in _COMMON or bool(_PLACEHOLDER.search(low))
 
 
+def secret_values(secrets: Any) -> dict[str, Any]:
+    """Return secrets by name, given as a mapping or as a list of ``{name, value}``; value may be missing."""
+    if isinstance(secrets, Mapping):
+        return {str(name): value for name, value in secrets.items()}
+    return {
+        str(item["name"]): item.get("value") for item in secrets or () if isinstance(item, Mapping) and "name" in item
+    }
+
+
+def made_names(stack: Mapping[str, Any]) -> list[str]:
+    """Return the names of a stack's secrets, those that are made on the host among them."""
+    return [*secret_values(stack.get("secrets")), *secret_values(stack.get("generate_secrets"))]
+
+
 def check_secrets(values: Mapping[str, Any], where: str, made_by_role: bool = False) -> list[Finding]:
     """Findings for weak values; where names the place (``env of stack jarvis``).
 
@@ -230,7 +244,7 @@ def check_secrets(values: Mapping[str, Any], where: str, made_by_role: bool = Fa
                 WARNING if short_password else ERROR,
                 f"{name} ({where}) {fault}.",
                 "Make a new one (openssl rand -base64 48), and keep it in a vault file; "
-                "or leave it empty under secrets of the stack, and it is made on the host.",
+                "or name it under generate_secrets of the stack, and it is made on the host.",
             )
         )
     return found

@@ -179,12 +179,13 @@ def _mirror(mirror: Mirror) -> Finding:
             f"The package source {mirror.url} refuses to answer{detail}.",
             "Check the proxy (Acquire::http::Proxy in /etc/apt/apt.conf.d/) and /etc/apt/auth.conf on the host.",
         )
+    other = " (or docker_source: distribution)" if "docker" in mirror.url else ""
     return Finding(
         "mirrors",
         ERROR,
         f"The package source {mirror.url} can't be reached{detail}.",
         "Check the host's DNS, route and firewall towards it, or set a proxy (Acquire::http::Proxy in "
-        "/etc/apt/apt.conf.d/) or another mirror.",
+        f"/etc/apt/apt.conf.d/) or another mirror{other}.",
     )
 
 

@@ -9,10 +9,12 @@ It decides nothing about Docker's ways: clients are handed in (:class:`Effects`)
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from ..compose.overlay import overlay, routes_of
@@ -47,7 +49,7 @@ class _StepFailed(Exception):
 
 @dataclass(frozen=True)
 class Secret:
-    """One secret. ``value`` None: generated once, ``nbytes`` of randomness. ``env``: also a variable. ``owner``: uid."""
+    """One secret. ``value`` None: made up once of ``nbytes``. ``env``: a variable too. ``owner``: its uid."""
 
     name: str
     value: str | None = field(repr=False)
@@ -124,6 +126,10 @@ class Decision:
     secret_digests: Mapping[str, str] = field(default_factory=dict)
     generated: tuple[str, ...] = ()
 
+    def because(self, why: str) -> Decision:
+        """The same, with a reason to act after all."""
+        return replace(self, changed=True, why=why)
+
     @property
     def env_changes(self) -> dict[str, list[str]]:
         """Names of variables added, changed and removed against the current release."""
@@ -145,45 +151,55 @@ class Deployment:
 
     def decide(self, key: bytes, docker_ready: bool) -> Decision:
         """Compare what is asked with what is there. Reads only."""
+        req, store_ = self.request, self.store
+        content, values, generated = self._content(key)
+        digest = release.content_digest(content, key)
+        env_digests = {name: release.keyed(key, value)[:16] for name, value in content.env.items()}
+        from_file = release.keyed(key, req.env_file)[:16]
+        env_digests = {**dict.fromkeys(envfile.names(req.env_file), from_file), **env_digests}
+        releases = store_.releases()
+        current = next((r for r in releases if r.id == store_.current()), None)
+
+        def decision(why: str) -> Decision:
+            return Decision(
+                bool(why), why, digest, current, content, values, env_digests, content.secrets, tuple(generated)
+            )
+
+        if store.recover(releases, digest).resume:
+            return decision("resumes a run that was interrupted")
+        if current is None or current.outcome != release.SEALED:
+            first = store.last_good(releases) is None
+            return decision("first release" if first else "the current release is not sealed")
+        if current.digest != digest:
+            return decision("the content changed")
+        if not docker_ready:
+            return decision("Docker does not answer on this host")
+        seen = self._observe()
+        differs = health.drift(current.observed, seen)
+        if not differs and self._routes_of(current.id) != self.fx.read_routes():
+            differs = ["its routes file is not as written"]
+        return decision("repair: " + "; ".join(differs) if differs else "")
+
+    def _content(self, key: bytes) -> tuple[Content, dict[str, str], list[str]]:
+        """The content asked for, the values of the secrets, and which of them are made up."""
         req = self.request
         values, generated = self._secret_values()
-        clash = sorted({s.name for s in req.secrets if s.env} & set(req.env))
+        self._redact = sorted((value for value in values.values() if len(value) >= 6), key=len, reverse=True)
+        variables = {one.name: values[one.name] for one in req.secrets if one.env}
+        clash = sorted(set(variables) & set(req.env))
         if clash:
             raise Refused(f"{', '.join(clash)}: given in env and in secrets; keep it in secrets")
         taken = sorted(RESERVED & {path.split("/")[0] for path in req.files})
         if taken:
             raise Refused(f"{', '.join(taken)}: the release directory keeps this name for itself; rename the file")
-        env = {**req.env, **{s.name: values[s.name] for s in req.secrets if s.env}}
-        env["LANDFALL_SECRETS"] = self.store.secrets_dir
+        env = {**req.env, **variables, "LANDFALL_SECRETS": self.store.secrets_dir}
         if req.version:
             env.setdefault("VERSION", req.version)
-        secret_digests = {name: release.keyed(key, value) for name, value in values.items()}
+        digests = {name: release.keyed(key, value) for name, value in values.items()}
         content = Content(
-            req.files, req.compose_files, env, req.env_file, secret_digests, req.version, req.profiles, req.executable
+            req.files, req.compose_files, env, req.env_file, digests, req.version, req.profiles, req.executable
         )
-        digest = release.content_digest(content, key)
-        env_digests = {name: release.keyed(key, value)[:16] for name, value in env.items()}
-        env_digests.update({name: release.keyed(key, req.env_file)[:16] for name in envfile.names(req.env_file) if name not in env})
-        releases = self.store.releases()
-        current = next((r for r in releases if r.id == self.store.current()), None)
-        self._redact = sorted((v for v in values.values() if len(v) >= 6), key=len, reverse=True)
-
-        def decision(changed: bool, why: str) -> Decision:
-            return Decision(changed, why, digest, current, content, values, env_digests, secret_digests, generated)
-
-        if store.recover(releases, digest).resume:
-            return decision(True, "resumes a run that was interrupted")
-        if current is None or current.outcome != release.SEALED:
-            return decision(True, "first release" if store.last_good(releases) is None else "the current release is not sealed")
-        if current.digest != digest:
-            return decision(True, "the content changed")
-        if not docker_ready:
-            return decision(True, "Docker does not answer on this host")
-        seen = [health.observe(one) for one in self.fx.docker.containers(req.stack)]
-        differs = health.drift(current.observed, seen)
-        if not differs and self._expected_routes(current.id) != self.fx.read_routes():
-            differs = ["its routes file is not as written"]
-        return decision(bool(differs), "repair: " + "; ".join(differs) if differs else "")
+        return content, values, generated
 
     def moved_images(self, current: Release) -> list[str]:
         """With ``pull: always``: pull again and name the images that changed since the release was sealed."""
@@ -199,8 +215,9 @@ class Deployment:
                     moved.append(f"{service}: {entry['image']}")
         return moved
 
-    def _secret_values(self) -> tuple[dict[str, str], tuple[str, ...]]:
-        values, generated = {}, []
+    def _secret_values(self) -> tuple[dict[str, str], list[str]]:
+        values: dict[str, str] = {}
+        generated: list[str] = []
         for secret in self.request.secrets:
             if not secret.name or "/" in secret.name or secret.name.startswith("."):
                 raise Refused(f"secret name {secret.name!r}: use letters, digits, '_', '-' and '.', no '/'")
@@ -212,9 +229,9 @@ class Deployment:
                 generated.append(secret.name)
                 kept = self.fx.token(secret.nbytes)
             values[secret.name] = kept
-        return values, tuple(generated)
+        return values, generated
 
-    def _expected_routes(self, rid: str) -> str:
+    def _routes_of(self, rid: str) -> str:
         try:
             text: str = self.store.read(rid, "routes.json")
             return text
@@ -224,8 +241,7 @@ class Deployment:
     # --- applying
 
     def apply(self, decision: Decision) -> dict[str, Any]:
-        """Carry the release out. :raises Refused: nothing was changed; :raises DeployFailed: undone as far as possible."""
-        req = self.request
+        """Carry the release out. :raises Refused: nothing was changed. :raises DeployFailed: undone where possible."""
         self.store.sweep()
         releases = self.store.releases()
         recovery = store.recover(releases, decision.digest)
@@ -236,10 +252,10 @@ class Deployment:
         if recovery.resume:
             record = next(one for one in releases if one.id == recovery.resume)
             was = journal.last_step(self.store.journal(), record.id)
-            record = Release(**{**record.__dict__, "why": f"{record.why}; resumed after an interruption at '{was}'"})
+            record = replace(record, why=f"{record.why}; resumed after an interruption at '{was}'")
             self.store.save(record)
-            config, model = self._read(record, self.store.release_path(record.id), with_overlay=False)
             directory = self.store.release_path(record.id)
+            config, model = self._read(record, directory)
         else:
             record, config, model, directory = self._write_release(decision)
         try:
@@ -259,11 +275,18 @@ class Deployment:
         req = self.request
         # A published release still speaks of the paths it was staged under.
         extra = plan.additions(
-            model, config, directory, frozenset(req.files), self.store.data_dir, decision.secret_digests, self.store.secrets_dir
+            model,
+            config,
+            directory,
+            frozenset(req.files),
+            self.store.data_dir,
+            self.store.secrets_dir,
+            decision.secret_digests,
         )
         self._step(record, "secrets")
         for secret in req.secrets:
-            self.store.write_secret(secret.name, decision.values[secret.name], secret.owner, decision.secret_digests[secret.name])
+            digest = decision.secret_digests[secret.name]
+            self.store.write_secret(secret.name, decision.values[secret.name], secret.owner, digest)
         images = self._images(record, model, previous)
         self._overlay(record, model, extra, {name: entry["pinned"] for name, entry in images.items()})
         if model.routed:
@@ -323,10 +346,10 @@ class Deployment:
             env_digests=dict(decision.env_digests),
             secret_digests=dict(decision.secret_digests),
         )
-        private = {"env": envfile.render(decision.content.env), "env.user": req.env_file}
-        staged = self.store.stage(record.id, req.files, req.executable, {**private, "release.json": record.to_json()})
+        private = {**self._private(decision.content), "release.json": record.to_json()}
+        staged = self.store.stage(record.id, req.files, req.executable, private)
         try:
-            config, model = self._read(record, staged, with_overlay=False)
+            config, model = self._read(record, staged)
             plan.image_steps(model, req.build)
         except Exception:
             self.store.unstage(record.id)
@@ -336,8 +359,8 @@ class Deployment:
         return record, config, model, staged
 
     def check_project(self, key: bytes) -> Stack:
-        """Validate the project in a scratch directory, before anything is written. :raises Refused: with all problems"""
-        content = self.decide_content(key)[0]
+        """Validate the project in a scratch directory, before anything is written. :raises Refused: all problems"""
+        content = self._content(key)[0]
         with tempfile.TemporaryDirectory(prefix="landfall-") as directory:
             for path, data in self.request.files.items():
                 target = os.path.join(directory, path)
@@ -347,8 +370,14 @@ class Deployment:
             for name, text in self._private(content).items():
                 with open(os.path.join(directory, name), "w", encoding="utf-8") as file:
                     file.write(text)
-            record = Release("check", self.request.stack, "", "", compose_files=self.request.compose_files,
-                             profiles=self.request.profiles)
+            record = Release(
+                "check",
+                self.request.stack,
+                "",
+                "",
+                compose_files=self.request.compose_files,
+                profiles=self.request.profiles,
+            )
             _config, model = self._read(record, directory)
         plan.image_steps(model, self.request.build)
         return model
@@ -357,15 +386,17 @@ class Deployment:
     def _private(content: Content) -> dict[str, str]:
         return {"env": envfile.render(content.env), "env.user": content.env_file}
 
-    def _project(self, record: Release, directory: str, with_overlay: bool, bound: float | None = 120.0) -> ComposeProject:
+    def _project(
+        self, record: Release, directory: str, with_overlay: bool, bound: float | None = 120.0
+    ) -> ComposeProject:
         files = [*record.compose_files, *([OVERLAY] if with_overlay else [])]
         paths = [os.path.join(directory, name) for name in files]
         env_files = [os.path.join(directory, name) for name in ("env.user", "env")]
         return self.fx.compose(directory, paths, env_files, record.profiles, bound)
 
-    def _read(self, record: Release, directory: str, with_overlay: bool) -> tuple[dict[str, Any], Stack]:
+    def _read(self, record: Release, directory: str) -> tuple[dict[str, Any], Stack]:
         try:
-            config = self._project(record, directory, with_overlay).config()
+            config = self._project(record, directory, with_overlay=False).config()
         except self.fx.errors as problem:
             raise Refused(f"docker compose refuses the project: {self._clean(problem)}") from problem
         return config, self.fx.model(config, directory, record.compose_files)
@@ -390,12 +421,15 @@ class Deployment:
         built = [step.service for step in steps if step.action == "build"]
         self._step(record, "pulled")
         for ref in dict.fromkeys(step.ref for step in steps if step.action == "pull"):
-            there = self._guard(lambda ref=ref: self.fx.docker.image(ref)) is not None
+            there = self._guard(functools.partial(self.fx.docker.image, ref)) is not None
             if there and req.pull != "always":
                 continue
             service = next(step.service for step in steps if step.ref == ref)
             if req.pull == "never":
-                raise self._unchanged(record, f"service {service}: image {ref} is not on the host and pull is 'never'; load it, or set pull: missing")
+                raise self._unchanged(
+                    record,
+                    f"service {service}: image {ref} is not on the host and pull is 'never'; set pull: missing",
+                )
             try:
                 self.fx.docker.pull(ref)
             except self.fx.errors as problem:
@@ -405,12 +439,15 @@ class Deployment:
             try:
                 self._project(record, self.store.release_path(record.id), False, None).run("build", *built)
             except self.fx.errors as problem:
-                raise self._unchanged(record, f"building {', '.join(built)} failed: {self._clean(problem)}") from problem
+                said = f"building {', '.join(built)} failed: {self._clean(problem)}"
+                raise self._unchanged(record, said) from problem
         out = {}
         for step in steps:
             info = self.fx.docker.image(step.ref)
             if info is None:
-                raise self._unchanged(record, f"service {step.service}: image {step.ref} is not on the host after '{step.action}'")
+                raise self._unchanged(
+                    record, f"service {step.service}: image {step.ref} is not on the host after '{step.action}'"
+                )
             pinned, tag = plan.pin(req.stack, step, info)
             if tag:
                 self.fx.docker.tag(info["Id"], pinned)
@@ -438,9 +475,7 @@ class Deployment:
     def _observe(self) -> list[health.Observation]:
         return [health.observe(one) for one in self.fx.docker.containers(self.request.stack)]
 
-    def _up(
-        self, record: Release, bound: float, awaited: Mapping[str, plan.Watch], before: Mapping[str, int]
-    ) -> None:
+    def _up(self, record: Release, bound: float, awaited: Mapping[str, plan.Watch], before: Mapping[str, int]) -> None:
         project = self._project(record, self.store.release_path(record.id), True, bound)
         try:
             project.run("up", "--detach", "--no-build", "--remove-orphans", "--quiet-pull")
@@ -488,7 +523,10 @@ class Deployment:
                 if name in waiting and not mine and now - began > watch.deadline:
                     raise _StepFailed(f"service {name}: {waiting[name]} after {watch.deadline:.0f} s")
             if broken:
-                reasons = [why if why.startswith("service ") else f"service {one.service}: {why} ({one.name})" for one, why in broken]
+                reasons = [
+                    why if why.startswith("service ") else f"service {one.service}: {why} ({one.name})"
+                    for one, why in broken
+                ]
                 raise _StepFailed("; ".join(dict.fromkeys(reasons)), [one for one, _why in broken])
             if not waiting:
                 return seen
@@ -519,27 +557,34 @@ class Deployment:
         req = self.request
         step = self.steps[-1] if self.steps else ""
         message = self._scrub(str(problem))
-        evidence = {"message": message, "step": step, "containers": [self._evidence(one) for one in problem.broken]}
+        containers = [self._evidence(one) for one in problem.broken]
+        evidence = {"message": message, "step": step, "containers": containers}
         self._step(record, "failed", {"message": message})
         self.store.write(record.id, "evidence.json", json.dumps(evidence, indent=2, sort_keys=True) + "\n", 0o600)
         self.store.save(record.finish(release.FAILED, self.fx.now(), evidence=evidence))
         result: dict[str, Any] = {"release": record.id, "step": step, "evidence": evidence, "rolled_back_to": None}
         text = [f"stack {req.stack}: {message}"]
-        text += [_excerpt(item) for item in evidence["containers"]]
+        text += [_excerpt(item) for item in containers]
         where = os.path.join(self.store.release_path(record.id), "evidence.json")
         if previous is None:
             self._stop_all()
             text.append(
-                "This was the first deployment, so there is nothing to go back to: its containers were stopped and left for "
-                f"inspection (docker logs <name>; evidence in {where}). Mend the cause and deploy again"
+                "This was the first deployment, so there is nothing to go back to: its containers were stopped "
+                f"and left for inspection (docker logs <name>; evidence in {where}). Mend the cause and deploy again"
             )
         else:
             trouble = self._roll_back(previous, record)
             if trouble:
-                text.append(f"Going back to release {previous.id} FAILED too: {trouble}. Look at 'landfall status' now; evidence in {where}")
+                text.append(
+                    f"Going back to release {previous.id} FAILED too: {trouble}. "
+                    f"Look at 'landfall status' now; evidence in {where}"
+                )
             else:
                 result["rolled_back_to"] = previous.id
-                text.append(f"Rolled back to release {previous.id}, which runs and is healthy. Evidence: {where}. Mend the cause and deploy again")
+                text.append(
+                    f"Rolled back to release {previous.id}, which runs and is healthy. Evidence: {where}. "
+                    "Mend the cause and deploy again"
+                )
         return DeployFailed("\n".join(text), result)
 
     def _roll_back(self, previous: Release, record: Release) -> str:
@@ -548,7 +593,7 @@ class Deployment:
         directory = self.store.release_path(previous.id)
         try:
             self.store.restore_secrets(previous.secret_digests)
-            _config, model = self._read(previous, directory, with_overlay=False)
+            _config, model = self._read(previous, directory)
             awaited = plan.watches(model, self.request.deadline)
             before = {one.id: one.restarts for one in self._observe()}
             self._up(previous, plan.start_bound(model, awaited), awaited, before)
@@ -557,7 +602,9 @@ class Deployment:
             self.store.write(previous.id, "routes.json", text)
             self.fx.write_routes(text)
             self.store.switch(previous.id)
-        except (_StepFailed, Refused, OSError, *self.fx.errors) as problem:
+        except (_StepFailed, Refused, OSError) as problem:
+            return self._scrub(str(problem))
+        except self.fx.errors as problem:
             return self._scrub(str(problem))
         return ""
 
@@ -568,7 +615,8 @@ class Deployment:
             self.warnings.append(f"the failed containers could not be stopped: {problem}")
 
     def _evidence(self, one: health.Observation) -> dict[str, Any]:
-        state = next(iter(self.fx.docker.inspect([one.id])), {}).get("State") or {}
+        inspected = self.fx.docker.inspect([one.id])
+        state = (inspected[0].get("State") or {}) if inspected else {}
         checks = ((state.get("Health") or {}).get("Log") or [])[-3:]
         return {
             "container": one.name,
@@ -579,7 +627,10 @@ class Deployment:
             "error": state.get("Error", ""),
             "restarts": one.restarts,
             "image": one.image,
-            "health": [{"exit_code": c.get("ExitCode"), "output": self._scrub(str(c.get("Output", "")))[-2000:]} for c in checks],
+            "health": [
+                {"exit_code": check.get("ExitCode"), "output": self._scrub(str(check.get("Output", "")))[-2000:]}
+                for check in checks
+            ],
             "log": [self._scrub(line) for line in self.fx.docker.logs(one.id, LOG_LINES)],
         }
 
@@ -647,6 +698,7 @@ class Deployment:
 def _excerpt(item: Mapping[str, Any]) -> str:
     """Evidence of one container for a person: state, health output, the last log lines."""
     out = [f"  {item['container']}: {item['status']}, exit code {item['exit_code']}, {item['restarts']} restarts"]
-    out += [f"    healthcheck: {check['output'].strip()[-400:]}" for check in item["health"][-1:] if check["output"].strip()]
+    said = [check["output"].strip()[-400:] for check in item["health"][-1:]]
+    out += [f"    healthcheck: {text}" for text in said if text]
     out += [f"    log: {line}" for line in item["log"]]
     return "\n".join(out)

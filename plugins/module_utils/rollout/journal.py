@@ -36,7 +36,12 @@ class Entry:
 
     def line(self) -> str:
         """The JSON line with its newline."""
-        document = {"at": self.at, "release": self.release, "step": self.step, **({"detail": self.detail} if self.detail else {})}
+        document = {
+            "at": self.at,
+            "release": self.release,
+            "step": self.step,
+            **({"detail": self.detail} if self.detail else {}),
+        }
         return json.dumps(document, sort_keys=True) + "\n"
 
 

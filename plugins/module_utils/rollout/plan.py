@@ -124,8 +124,13 @@ def _repository(ref: str) -> str:
 
 
 def additions(
-    model: Stack, config: Mapping[str, Any], project_dir: str, shipped: frozenset[str], data_dir: str, secrets: Mapping[str, str],
+    model: Stack,
+    config: Mapping[str, Any],
+    project_dir: str,
+    shipped: frozenset[str],
+    data_dir: str,
     secrets_dir: str,
+    secrets: Mapping[str, str],
 ) -> dict[str, dict[str, Any]]:
     """What the overlay says about services beyond networks and images (service → Compose keys).
 

@@ -101,8 +101,7 @@ def content_digest(content: Content, key: bytes) -> str:
     """64 hex digits over all of the content; equal content and key give an equal digest."""
     document = {
         "files": {
-            path: [hashlib.sha256(data).hexdigest(), path in content.executable]
-            for path, data in content.files.items()
+            path: [hashlib.sha256(data).hexdigest(), path in content.executable] for path, data in content.files.items()
         },
         "compose_files": list(content.compose_files),
         "env": {name: keyed(key, value) for name, value in content.env.items()},

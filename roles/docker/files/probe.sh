@@ -16,6 +16,13 @@ encoded() { [ -r "$1" ] && base64 -w0 "$1"; }
     say codename "$VERSION_CODENAME"
 )
 say container "$(systemd-detect-virt --container 2>/dev/null)"
+# The highest limit of open files the daemon can give: without CAP_SYS_RESOURCE (bit 24) not above init's own.
+bounding=$(sed -n 's/^CapBnd:[[:space:]]*//p' /proc/1/status)
+if [ $((0x${bounding:-0} >> 24 & 1)) -eq 1 ]; then
+    say nofile_most ''
+else
+    say nofile_most "$(sed -n 's/^Max open files *[^ ]* *\([0-9]*\).*/\1/p' /proc/1/limits)"
+fi
 say architecture "$(dpkg --print-architecture 2>/dev/null)"
 say installed "$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' "$@" 2>/dev/null | sed -n 's/^installed //p')"
 say ce_version "$(dpkg-query -W -f='${db:Status-Status} ${Version}' docker-ce 2>/dev/null | sed -n 's/^installed //p')"
