@@ -29,11 +29,11 @@ def preflight_access(probe: Mapping[str, Any], host: str, become: Mapping[str, A
     become_error = None
     if become and not become.get("skipped"):
         become_error = ""
-        if become.get("failed") or become.get("unreachable"):
-            texts = (become.get(key) for key in ("msg", "module_stderr", "module_stdout", "stderr"))
-            become_error = " ".join(str(text) for text in texts if text)
-        elif str(become.get("stdout", "0")).strip() != "0":
-            become_error = f"becoming works, but as user id {become.get('stdout')}"
+        said = " ".join(str(become[key]) for key in ("stderr", "stdout", "msg") if become.get(key))
+        if become.get("failed") or become.get("unreachable") or become.get("rc"):
+            become_error = said or "no reason given"
+        elif str(become.get("stdout")).split()[-1:] != ["0"]:
+            become_error = f"becoming gives user id {str(become.get('stdout')).strip()}, not root's"
     return [item.to_dict() for item in inventory.check_access(host, unreachable, values, become_error)]
 
 

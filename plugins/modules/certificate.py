@@ -83,7 +83,7 @@ EXAMPLES = r"""
     certificates:
       - {name: shop, domains: [shop.example.com, www.example.com]}
     email: ops@example.com
-    reload: [docker, kill, --signal, HUP, landfall-edge]
+    reload: [docker, exec, landfall-edge, sh, -c, kill -HUP 1]
 """
 
 RETURN = r"""

@@ -38,7 +38,7 @@ options:
     description: Where space is needed. A directory that is not there yet stands for its parent.
     type: list
     elements: str
-    default: [/, /var/lib, /opt]
+    default: [/, /var/lib, /var/lib/docker, /opt]
   controller_time:
     description: The controller's clock in seconds since 1970. Without it the clock is not checked.
     type: float
@@ -210,7 +210,7 @@ def argument_spec():
         "min_memory_mb": {"type": "int", "default": 900},
         "warn_memory_mb": {"type": "int", "default": 1800},
         "min_disk_mb": {"type": "int", "default": 4096},
-        "disk_paths": {"type": "list", "elements": "str", "default": ["/", "/var/lib", "/opt"]},
+        "disk_paths": {"type": "list", "elements": "str", "default": ["/", "/var/lib", "/var/lib/docker", "/opt"]},
         "controller_time": {"type": "float"},
         "max_clock_skew": {"type": "int", "default": 30},
         "names": dict(texts),

@@ -58,7 +58,7 @@ class Request:
     is not used; timeout: seconds for one network answer.
     """
 
-    paths: Sequence[str] = ("/", "/var/lib", "/opt")
+    paths: Sequence[str] = ("/", "/var/lib", "/var/lib/docker", "/opt")
     ports: Sequence[int] = (80, 443)
     names: Sequence[str] = ()
     images: Sequence[tuple[str, str, str]] = ()

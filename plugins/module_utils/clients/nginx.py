@@ -117,7 +117,8 @@ class NginxClient:
 
     def reload(self) -> None:
         """Have nginx read its configuration again."""
-        self._must("nginx cannot be told to reload", "kill", "--signal", "HUP", self.config.container)
+        # By a kill inside: `docker kill` marks a container as stopped by hand, and restart policies heed that mark.
+        self._must("nginx cannot be told to reload", "exec", self.config.container, "/bin/sh", "-c", "kill -HUP 1")
 
     def marker(self) -> str | None:
         """The generation nginx answers with."""

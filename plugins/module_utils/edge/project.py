@@ -116,7 +116,9 @@ def _compose(config: EdgeConfig, networks: Sequence[str], label: str) -> str:
         f"    entrypoint: [/bin/sh, -c, {quote(start)}]",
         "    command: []",
         f"    user: {quote(config.user)}",
-        "    restart: unless-stopped",
+        # Not unless-stopped: `docker kill -s HUP` counts as a stop by hand for Docker, and the edge would stay away
+        # after the next reboot.
+        "    restart: always",
         "    read_only: true",
         "    cap_drop: [ALL]",
         '    security_opt: ["no-new-privileges:true"]',

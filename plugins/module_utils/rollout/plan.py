@@ -109,7 +109,7 @@ def pin(stack: str, step: ImageStep, info: Mapping[str, Any]) -> tuple[str, bool
         if step.action == "pull" and _repository(digest) == repository:
             return digest, False
     short = str(info["Id"]).removeprefix("sha256:")[:12]
-    return f"landfall.local/{stack}/{step.service.lower()}:{short}", True
+    return f"landfall.local/{stack}/{repository.rpartition('/')[2]}:{short}", True
 
 
 def _repository(ref: str) -> str:

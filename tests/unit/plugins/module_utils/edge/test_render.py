@@ -1,0 +1,224 @@
+# Copyright: (c) 2026, Landfall contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rendering: what stands in the files, and what is refused."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from ansible_collections.landfall.stack.plugins.module_utils.compose.routes import Limit, Route, StackRoutes
+from ansible_collections.landfall.stack.plugins.module_utils.edge.errors import EdgeError
+from ansible_collections.landfall.stack.plugins.module_utils.edge.features import Features
+from ansible_collections.landfall.stack.plugins.module_utils.edge.render import render, sealed
+from ansible_collections.landfall.stack.plugins.module_utils.edge.routing import Certificate, certificate_for, locations
+from ansible_collections.landfall.stack.plugins.module_utils.edge.settings import EdgeSettings
+
+HOST = "shop.example.com"
+
+
+def route(path="/", service="web", **more):
+    return Route(HOST, path, service, 8000, **{"upstreams": ("shop-web-1",), **more})
+
+
+def stack(*routes, name="shop", domains=(HOST,)):
+    return StackRoutes(name, domains, f"landfall-edge-{name}", routes or (route(),))
+
+
+def site(*routes, settings=None, certificates=()):
+    return render([stack(*routes)], certificates, settings)["sites/shop.conf"]
+
+
+def block(text, head):
+    found = re.search(rf"^( *){re.escape(head)} \{{\n(.*?)^\1\}}", text, re.MULTILINE | re.DOTALL)
+    assert found, f"{head} is not in:\n{text}"
+    return found[2]
+
+
+@pytest.mark.parametrize(
+    ("path", "more", "expected"),
+    [
+        ("/", {}, [("/", None)]),
+        ("/auth/", {}, [("/auth/", None)]),
+        ("/ws", {}, [("= /ws", None), ("/ws/", None)]),
+        ("/api/", {"strip": True}, [("/api/", "/")]),
+        ("/api", {"strip": True}, [("= /api", "/"), ("/api/", "/")]),
+        ("/v/", {"rewrite": "/v2/"}, [("/v/", "/v2/")]),
+        ("/v", {"rewrite": "/v2"}, [("= /v", "/v2"), ("/v/", "/v2/")]),
+        ("/", {"strip": True}, [("/", None)]),
+    ],
+)
+def test_locations(path, more, expected):
+    assert [(one.match, one.target) for one in locations([route(path, **more)])] == expected
+
+
+def test_an_explicit_route_wins_over_what_another_implies():
+    made = {one.match: one.route.service for one in locations([route("/ws"), route("/ws/", "other")])}
+    assert made == {"= /ws": "web", "/ws/": "other"}
+
+
+@pytest.mark.parametrize(
+    ("path", "more", "lines"),
+    [
+        ("/auth/", {}, ["proxy_pass http://shop_web_8000;"]),
+        ("/api/", {"strip": True}, ['rewrite "^/api(/\\S*)$" $1 break;', "proxy_pass http://shop_web_8000$1;"]),
+        ("/v/", {"rewrite": "/v2/"}, ['rewrite "^/v(/\\S*)$" /v2$1 break;', "proxy_pass http://shop_web_8000/v2$1;"]),
+        ("/e/", {"protocol": "sse"}, ["proxy_buffering off;", "gzip off;", "proxy_read_timeout 3600s;"]),
+        ("/w/", {"protocol": "websocket"}, ["set $landfall_upgrade $landfall_websocket;"]),
+        ("/w/", {"protocol": "websocket", "timeout": "2h"}, ["proxy_read_timeout 7200s;"]),
+        ("/t/", {"timeout": "1m30s"}, ["proxy_read_timeout 90s;"]),
+        ("/b/", {"body_size": "1g"}, ["client_max_body_size 1g;", "proxy_request_buffering off;"]),
+        ("/l/", {"limit": Limit("10r/s", 20)}, ["limit_req zone=limit_shop_web_10rs burst=20 nodelay;"]),
+    ],
+)
+def test_location_lines(path, more, lines):
+    body = block(site(route(path, **more)), f"location {path}")
+    for line in lines:
+        assert line in body
+
+
+def test_no_location_has_headers_of_its_own():
+    files = render([stack(route(), route("/api/", strip=True), route("/ws", protocol="websocket"))])
+    for text in files.values():
+        for body in re.findall(r"location [^{]*\{(.*?)\n\s*\}", text, re.DOTALL):
+            assert "add_header" not in body and "proxy_set_header" not in body
+
+
+def test_only_websocket_routes_pass_an_upgrade_on():
+    assert "landfall_websocket" not in site(route("/"))
+
+
+def test_health_is_the_edges_unless_the_stack_routes_it():
+    assert 'return 200 "ok' in block(site(route("/")), "location = /health")
+    assert "proxy_pass" in block(site(route("/health")), "location = /health")
+    assert "location = /health" not in site(route("/"), settings=EdgeSettings(health_path=""))
+
+
+def test_another_https_port_is_in_redirects_and_host():
+    files = render([stack()], settings=EdgeSettings(https_port=8443))
+    assert "return 301 https://$host:8443$request_uri;" in files["sites/shop.conf"]
+    assert "proxy_set_header Host $host:8443;" in files["nginx.conf"]
+
+
+def test_a_domain_without_routes_redirects_to_the_first():
+    text = render([stack(domains=(HOST, "www.example.com"))])["sites/shop.conf"]
+    assert f"return 301 https://{HOST}$request_uri;" in text
+
+
+def test_a_service_without_containers_is_answered_and_not_an_error():
+    text = render([stack(route(upstreams=()))])["upstreams/shop.conf"]
+    assert "server 127.0.0.1:9 down;" in text and "keepalive" not in text
+
+
+def test_upstreams_name_containers_and_look_them_up_again():
+    text = render([stack(route(upstreams=("shop-web-2", "shop-web-1")))])["upstreams/shop.conf"]
+    assert re.findall(r"server (\S+) resolve", text) == ["shop-web-1:8000", "shop-web-2:8000"]
+    assert "zone shop_web_8000" in text
+
+
+def test_the_drain_window_is_the_longest_asked_for():
+    text = render([stack(route(drain="30m"))], settings=EdgeSettings(drain="5m"))["nginx.conf"]
+    assert "worker_shutdown_timeout 1800s;" in text
+
+
+def test_proxies_are_believed_only_when_listed():
+    assert "real_ip" not in render([stack()])["nginx.conf"]
+    text = render([stack()], settings=EdgeSettings(trusted_proxies=("203.0.113.0/24",)))["nginx.conf"]
+    assert "set_real_ip_from 203.0.113.0/24;" in text and "real_ip_recursive on;" in text
+
+
+def test_the_generation_is_the_hash_of_the_content():
+    first, files = sealed(render([stack()]))
+    assert sealed(render([stack()]))[0] == first
+    assert f'return 200 "{first}\\n";' in files["nginx.conf"]
+    assert sealed(render([stack(route(upstreams=("shop-web-2",)))]))[0] != first
+
+
+def test_no_stack_at_all_renders_the_defaults():
+    files = render([])
+    assert list(files) == ["nginx.conf"] and "ssl_reject_handshake on;" in files["nginx.conf"]
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("shop.example.com", "exact"),
+        ("other.example.com", "wild"),
+        ("a.b.example.com", "placeholder"),
+        ("example.org", "placeholder"),
+    ],
+)
+def test_certificate_for(host, expected):
+    known = [Certificate("wild", ("*.example.com",)), Certificate("exact", ("shop.example.com",))]
+    assert certificate_for(host, known) == expected
+
+
+@pytest.mark.parametrize(
+    ("stacks", "said"),
+    [
+        ([stack(), stack(name="other")], "host shop.example.com belongs to stack other already"),
+        ([stack(route("/a"), route("/a", "b"))], "web has the same route"),
+        ([stack(route("/a;b"))], "is no path"),
+        ([stack(route('/a"'))], "is no path"),
+        ([stack(route("/a/$b"))], "is no path"),
+        ([stack(route(upstreams=("x;y",)))], "is no container or service name"),
+        ([stack(route(limit=Limit("10", 1)))], "is no rate"),
+        ([stack(domains=("bad host",))], "is no host name"),
+    ],
+)
+def test_refused_routes(stacks, said):
+    with pytest.raises(EdgeError, match=re.escape(said)):
+        render(stacks)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"drain": "five minutes"}, "drain"),
+        ({"body_size": "10 MB"}, "body_size"),
+        ({"headers": {"X-A": 'a"; evil'}}, "headers"),
+        ({"trusted_proxies": ["nowhere"]}, "trusted_proxies"),
+        ({"ecdh_curve": "X25519; evil"}, "ecdh_curve"),
+        ({"drian": "5m"}, "not known"),
+    ],
+)
+def test_refused_settings(values, said):
+    with pytest.raises(EdgeError, match=said):
+        EdgeSettings.from_dict(values)
+
+
+def test_unset_settings_keep_their_defaults():
+    assert EdgeSettings.from_dict({"drain": None}) == EdgeSettings()
+
+
+def test_an_empty_header_is_left_to_the_application():
+    settings = EdgeSettings(headers={"X-Frame-Options": ""}, hsts_max_age=0)
+    text = render([stack()], settings=settings)
+    assert "X-Frame-Options" not in "".join(text.values())
+    assert "Strict-Transport-Security" not in "".join(text.values())
+
+
+NGINX_V = "nginx version: nginx/1.30.6\nbuilt with OpenSSL 3.6.5 29 Sep 2026 (running with OpenSSL 3.5.7 9 Jun 2026)\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "curves", "minimum"),
+    [
+        (NGINX_V, "?X25519MLKEM768:X25519", True),
+        ("nginx version: nginx/1.27.3\nbuilt with OpenSSL 3.0.15 3 Sep 2024", "X25519", False),
+    ],
+)
+def test_features(text, curves, minimum):
+    found = Features.parse(text)
+    assert found.curves("X25519MLKEM768:X25519") == curves
+    assert found.keepalive_min_timeout is minimum
+    main = render([stack()], features=found)["nginx.conf"]
+    assert ("keepalive_min_timeout" in main) is minimum
+
+
+@pytest.mark.parametrize("text", ["nginx version: nginx/1.22.1", "sh: nginx: not found"])
+def test_an_image_that_will_not_do_is_refused(text):
+    with pytest.raises(EdgeError, match="edge's image"):
+        Features.parse(text)
