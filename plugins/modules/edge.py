@@ -120,6 +120,7 @@ timings:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.landfall.stack.plugins.module_utils.clients.nginx import connect
 from ansible_collections.landfall.stack.plugins.module_utils.edge.errors import EdgeError
 from ansible_collections.landfall.stack.plugins.module_utils.edge.project import EdgeConfig

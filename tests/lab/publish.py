@@ -43,7 +43,8 @@ def stand_ins(lab: Lab) -> None:
 def _tree_hash(root: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts and "tests" not in path.parts:
+        inside = path.relative_to(root).parts
+        if path.is_file() and not {"__pycache__", "tests"} & set(inside) and not any(p.startswith(".") for p in inside):
             digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -322,7 +322,9 @@ def _addresses(reached_at: str) -> list[str]:
     found: list[str] = []
     for line in _run("ip", "-o", "addr", "show").splitlines():
         fields = line.split()
-        if len(fields) > 3 and fields[2] in ("inet", "inet6"):
+        # Docker's own bridges lead to containers, not to the host.
+        bridge = len(fields) > 1 and fields[1].startswith(("docker", "br-", "veth"))
+        if len(fields) > 3 and fields[2] in ("inet", "inet6") and not bridge:
             found.append(fields[3].split("/", 1)[0])
     if not found:
         found = _addresses_of_proc()

@@ -92,7 +92,7 @@ class Edge:
         desired = Desired(generation, spec(config), text, config.image, networks)
         actions = plan(observed, desired)
         if disk.read("edge.json") != config.to_json():
-            actions.insert(0, Action("write", "edge.json", "what the edge should be changed"))
+            actions.insert(0, Action("write", "edge.json", "it says something else or is not there"))
         bare = disk.unprepared(self.uid)
         if bare:
             actions.insert(0, Action("prepare", "directories", f"missing or changed: {', '.join(bare).lstrip(', ')}"))

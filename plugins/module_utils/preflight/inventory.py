@@ -50,7 +50,7 @@ def check_access(host: str, unreachable: str, probe: Mapping[str, str], become_e
 
 
 def _one_line(text: str, limit: int = 240) -> str:
-    line = " ".join(text.split())
+    line = re.sub(r"^(?:Task failed: |Action failed: )+", "", " ".join(text.split()))
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 

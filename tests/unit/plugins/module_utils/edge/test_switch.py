@@ -154,6 +154,10 @@ class Host:
         self.box = Container(EdgeConfig().image, True, label, (), frozenset({"edge", "net-a"}))
         self.runs = self.link
 
+    def disconnect(self, network):
+        self._do("disconnect")
+        self.box = dataclasses.replace(self.box, networks=self.box.networks - {network})
+
     def clock(self):
         def sleep(seconds):
             self.time += seconds
@@ -252,7 +256,7 @@ def test_compose_is_yaml_and_networks_need_no_new_container():
 def test_the_config_survives_its_file():
     config = EdgeConfig(settings={"drain": "1m"}, certificates=({"name": "a", "domains": ["a.b"]},))
     assert EdgeConfig.from_json(config.to_json()) == config
-    with pytest.raises(EdgeError, match="run site.yml"):
+    with pytest.raises(EdgeError, match=r"run site\.yml"):
         EdgeConfig.from_json(json.dumps({"colour": "blue"}))
 
 
