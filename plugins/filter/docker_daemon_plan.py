@@ -50,6 +50,7 @@ _value:
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+
 from ansible_collections.landfall.stack.plugins.module_utils.host.docker_daemon import plan
 
 

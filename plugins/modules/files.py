@@ -98,6 +98,7 @@ import tempfile
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.landfall.stack.plugins.module_utils.host.files import Change, File, difference, plan
 
 

@@ -107,6 +107,7 @@ rules:
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.landfall.stack.plugins.module_utils.host import ufw
 
 DEFAULTS = Path("/etc/default/ufw")

@@ -69,18 +69,30 @@ options:
     type: path
   secrets:
     description:
-      - Secret name to value. Each becomes a file of mode 0400 in the stack's C(secrets/) directory, which the project
-        reaches as C(${LANDFALL_SECRETS}/<name>), for instance in C(secrets.<key>.file).
-      - A name in capitals, as variables have it, is a variable of the project too, unless O(secret_options)
-        says otherwise.
-    type: dict
-    default: {}
-  secret_options:
-    description: Secret name to a mapping with C(env) (a variable too, or not) and C(owner) (uid of its reader).
-    type: dict
-    default: {}
+      - Secrets with values of yours, from a vault. Each becomes a file of mode 0400 in the stack's C(secrets/)
+        directory, which the project reaches as C(${LANDFALL_SECRETS}/<name>), for instance in C(secrets.<key>.file).
+      - A new value is a new release, and restarts the services that read the file.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the secret.
+        type: str
+        required: true
+      value:
+        description: Its value. Empty is allowed only for a name that O(generate_secrets) has too.
+        type: str
+        required: true
+      env:
+        description: Make it a variable of the project too. When not given, names in capitals are.
+        type: bool
+      owner:
+        description: The uid that reads the file.
+        type: int
+        default: 0
   generate_secrets:
-    description: Secrets that are made up on the host when missing, and kept for ever after. O(secrets) wins.
+    description: Secrets that are made up on the host when missing, and kept for ever after. A value in O(secrets) wins.
     type: list
     elements: dict
     default: []
@@ -163,7 +175,7 @@ EXAMPLES = r"""
     env:
       REGISTRY: registry.example.com
     secrets:
-      GOOGLE_API_KEY: "{{ vault_google_api_key }}"
+      - {name: GOOGLE_API_KEY, value: "{{ vault_google_api_key }}"}
     generate_secrets:
       - {name: JWT_SECRET_KEY}
 
@@ -258,8 +270,18 @@ ARGUMENTS = {
     "include": {"type": "list", "elements": "str", "default": []},
     "env": {"type": "dict", "default": {}},
     "env_file": {"type": "path"},
-    "secrets": {"type": "dict", "default": {}, "no_log": True},
-    "secret_options": {"type": "dict", "default": {}, "no_log": False},
+    "secrets": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "no_log": False,
+        "options": {
+            "name": {"type": "str", "required": True},
+            "value": {"type": "str", "required": True, "no_log": True},
+            "env": {"type": "bool"},
+            "owner": {"type": "int", "default": 0},
+        },
+    },
     "generate_secrets": {
         "type": "list",
         "elements": "dict",
@@ -299,22 +321,21 @@ def read_payload(params: dict) -> Payload:
 
 
 def secrets_of(params: dict) -> tuple[Secret, ...]:
-    """Given and generated secrets as one list. :raises Refused: too short, or empty."""
-    given = {name: "" if value is None else str(value) for name, value in params["secrets"].items()}
+    """Given and generated secrets as one list. :raises Refused: too short, empty, or given twice."""
+    given = {item["name"]: item for item in params["secrets"]}
+    made = {item["name"]: item for item in params["generate_secrets"]}
+    if len(given) < len(params["secrets"]) or len(made) < len(params["generate_secrets"]):
+        raise Refused("secrets, generate_secrets: a name stands there twice; keep one of them")
     out = []
-    for item in params["generate_secrets"]:
-        if item["bytes"] < 32:
-            raise Refused(f"generate_secrets {item['name']}: {item['bytes']} bytes are too few, give at least 32")
-        env = item["name"].isupper() if item["env"] is None else item["env"]
-        out.append(Secret(item["name"], given.pop(item["name"], "") or None, item["bytes"], env, item["owner"]))
-    for name, value in sorted(given.items()):
-        if not value:
+    for name, item in sorted({**made, **given}.items()):
+        value = item.get("value") or None
+        if value is None and name not in made:
             raise Refused(f"secret {name} is empty: give it a value, or list it in generate_secrets")
-        options = params["secret_options"].get(name) or {}
-        env = options.get("env")
-        out.append(
-            Secret(name, value, 0, name.isupper() if env is None else env is True, int(options.get("owner") or 0))
-        )
+        nbytes = made[name]["bytes"] if name in made else 0
+        if name in made and nbytes < 32:
+            raise Refused(f"generate_secrets {name}: {nbytes} bytes are too few, give at least 32")
+        env = name.isupper() if item["env"] is None else item["env"]
+        out.append(Secret(name, value, nbytes, env, item["owner"]))
     return tuple(out)
 
 

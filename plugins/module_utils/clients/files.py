@@ -117,6 +117,20 @@ class StackDir:
         finally:
             os.close(handle)
 
+    def holder(self) -> dict[str, Any]:
+        """Who holds the lock at this moment, {} when nobody does."""
+        try:
+            handle = os.open(os.path.join(self.path, "lock"), os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return {}
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return {}
+        except OSError:
+            return self._holder(handle)
+        finally:
+            os.close(handle)
+
     @staticmethod
     def _holder(handle: int) -> dict[str, Any]:
         try:

@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterator
 
 _ARMOR = re.compile(
-    rb"-----BEGIN PGP PUBLIC KEY BLOCK-----\r?\n(?:[^\r\n]+\r?\n)*\r?\n(.*?)\r?\n(?:=[^\r\n]{4}\r?\n)?-----END PGP", re.S
+    rb"-----BEGIN PGP PUBLIC KEY BLOCK-----\r?\n(?:[^\r\n]+\r?\n)*\r?\n(.*?)\r?\n(?:=[^\r\n]{4}\r?\n)?-----END PGP",
+    re.S,
 )
 _PUBLIC_KEY = 6
 

@@ -9,6 +9,7 @@ import ipaddress
 import re
 import shlex
 from dataclasses import dataclass, field
+from typing import Any
 
 OWNER = "landfall"
 _POLICIES = {"DROP": "deny", "ACCEPT": "allow", "REJECT": "reject"}
@@ -82,7 +83,7 @@ def observed(added: str, defaults: str, conf: str, status: str) -> State:
     )
 
 
-def wanted_rules(specs: list[dict]) -> tuple[Rule, ...]:
+def wanted_rules(specs: list[dict[str, Any]]) -> tuple[Rule, ...]:
     """Spell rules as UFW does.
 
     Each spec holds port ("80" or "6000:6010"), protocol (tcp, udp, any), and may hold source (address or CIDR),
@@ -156,7 +157,9 @@ def _address(source: str | None, number: int) -> str:
     try:
         network = ipaddress.ip_network(source, strict=False)
     except ValueError:
-        raise ValueError(f"rule {number}: source {source!r} is no address; write 10.0.0.5, 10.0.0.0/8 or fd00::/8") from None
+        raise ValueError(
+            f"rule {number}: source {source!r} is no address; write 10.0.0.5, 10.0.0.0/8 or fd00::/8"
+        ) from None
     if network.prefixlen == 0:
         return ""
     return str(network.network_address) if network.prefixlen == network.max_prefixlen else str(network)

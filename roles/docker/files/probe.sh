@@ -30,6 +30,9 @@ say engine "$(command -v dockerd)"
 say default_interfaces "$( (ip -4 route show default; ip -6 route show default) 2>/dev/null |
     sed -n 's/.* dev \([^ ]*\).*/\1/p' | sort -u)"
 
+# What the host does with incoming packets no rule names: Docker's userland proxy listens like any program.
+say input6 "$(ip6tables -w 5 -S INPUT 2>/dev/null | sed -n '1s/^-P INPUT //p')"
+
 # Repository files of Docker that somebody else wrote, and our own key file.
 say foreign_repositories "$(grep -lsE '^[^#]*https?://[^ ]*/linux/(debian|ubuntu)' /etc/apt/sources.list \
     /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null |

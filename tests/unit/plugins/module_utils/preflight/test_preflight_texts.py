@@ -66,7 +66,14 @@ def test_unit_of(text: str, unit: str) -> None:
 
 
 def test_sources() -> None:
-    one = "deb http://a/debian trixie main\n# deb http://no x\ndeb-src http://no x\ndeb [arch=amd64 signed-by=/k] https://b ./\n"
+    one = (
+        "deb http://a/debian trixie main
+# deb http://no x
+deb-src http://no x
+"
+        "deb [arch=amd64 signed-by=/k] https://b ./
+"
+    )
     assert parse.one_line_sources(one) == [Source("http://a/debian", "trixie"), Source("https://b", "./")]
     assert parse.deb822_sources(DEB822) == [
         Source("http://deb.debian.org/debian", "trixie"),
@@ -102,7 +109,13 @@ def test_packages() -> None:
 
 
 def test_published() -> None:
-    ps = "edge\t0.0.0.0:80->8080/tcp, :::80->8080/tcp, 0.0.0.0:443->443/tcp, 0.0.0.0:443->443/udp\nx\t5432/tcp\ny\t0.0.0.0:90-91->1-2/tcp\n"
+    ps = (
+        "edge	0.0.0.0:80->8080/tcp, :::80->8080/tcp, 0.0.0.0:443->443/tcp, 0.0.0.0:443->443/udp
+"
+        "x	5432/tcp
+y	0.0.0.0:90-91->1-2/tcp
+"
+    )
     assert parse.published(ps) == {80: ("edge",), 443: ("edge",), 90: ("y",), 91: ("y",)}
 
 

@@ -1,0 +1,128 @@
+# Copyright: (c) 2026, Landfall contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``landfall``: the one program on the host."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from ..clients.docker import DockerCli, DockerError
+from ..clients.files import StackDir, stacks
+from ..clients.process import base_env, runner
+from . import gather, status
+
+ROOT = "/opt/landfall"
+EDGE = "/etc/landfall/edge"
+
+
+class Wrong(Exception):
+    """What cannot be done, and what to do instead."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="landfall", description="the stacks of this host")
+    top.add_argument("--root", default=ROOT, help=f"where stacks live ({ROOT})")
+    top.add_argument("--edge", default=EDGE, help=f"where the edge's files live ({EDGE})")
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="verb")
+    show = verbs.add_parser("status", help="stacks, releases, services, routes, certificates")
+    show.add_argument("--json", action="store_true", help="for programs")
+    history = verbs.add_parser("releases", help="the releases of a stack")
+    history.add_argument("stack")
+    logs = verbs.add_parser("logs", help="what the containers of a stack print")
+    logs.add_argument("stack")
+    logs.add_argument("service", nargs="?")
+    logs.add_argument("--tail", type=int, default=100, help="lines of each container (100)")
+    logs.add_argument("--follow", action="store_true", help="go on as lines come")
+    flag = verbs.add_parser("maintenance", help="show a maintenance page instead of the stack")
+    flag.add_argument("state", choices=("on", "off"))
+    flag.add_argument("stack")
+    for name, text in (("certificates", "list or renew certificates"), ("edge", "nginx of this host")):
+        verbs.add_parser(name, help=text, add_help=False)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb. 0: done and well; 1: not well, or it could not be done; 2: a wrong call."""
+    args, rest = parser().parse_known_args(argv)
+    if rest and args.verb not in ("certificates", "edge"):
+        parser().error(f"unrecognized arguments: {' '.join(rest)}")
+    try:
+        if args.verb == "certificates":
+            from ..edge.certs_cli import main as certificates
+
+            return certificates(rest)
+        if args.verb == "edge":
+            from ..edge.edge_cli import main as edge
+
+            return edge(rest)
+        return {"status": _status, "releases": _releases, "logs": _logs, "maintenance": _maintenance}[args.verb](args)
+    except Wrong as problem:
+        print(f"landfall {args.verb}: {problem}", file=sys.stderr)
+    except PermissionError as problem:
+        print(f"landfall {args.verb}: {problem.filename}: permission denied; run it with sudo", file=sys.stderr)
+    except DockerError as problem:
+        print(f"landfall {args.verb}: Docker: {problem}; is the docker service running?", file=sys.stderr)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 1
+
+
+def _known(args: argparse.Namespace) -> str:
+    names = stacks(args.root)
+    if args.stack not in names:
+        there = f"here are: {', '.join(names)}" if names else "no stack is deployed here"
+        raise Wrong(f"there is no stack {args.stack!r}; {there}")
+    return str(args.stack)
+
+
+def _status(args: argparse.Namespace) -> int:
+    found = gather.gather(args.root, args.edge, DockerCli(runner(60.0)))
+    certificates = gather.certificates(args.edge)
+    rows = [status.summarise(stack, certificates) for stack in found]
+    if args.json:
+        print(json.dumps(status.to_dict(rows), indent=2, sort_keys=True))
+    else:
+        print("\n".join(status.render(rows)))
+    return 1 if any(row.problems for row in rows) else 0
+
+
+def _releases(args: argparse.Namespace) -> int:
+    store = StackDir(args.root, _known(args))
+    current = store.current()
+    lines: list[tuple[str, ...]] = [("", "RELEASE", "OUTCOME", "VERSION", "COMMIT", "WHO", "WHY")]
+    for one in reversed(store.releases()):
+        mark = "*" if one.id == current else ""
+        lines.append((mark, one.id, one.outcome, one.version, one.commit, one.who, one.why))
+    print("\n".join(status.columns(lines)))
+    return 0
+
+
+def _logs(args: argparse.Namespace) -> int:
+    argv = ["docker", "compose", "--project-name", _known(args), "logs", "--tail", str(args.tail)]
+    argv += ["--follow"] if args.follow else []
+    argv += [args.service] if args.service else []
+    try:
+        return subprocess.run(argv, env=base_env(), check=False).returncode
+    except KeyboardInterrupt:
+        return 0
+    except FileNotFoundError as problem:
+        raise Wrong("docker is not installed on this host") from problem
+
+
+def _maintenance(args: argparse.Namespace) -> int:
+    path = gather.flag(args.edge, _known(args))
+    if args.state == "on":
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        with open(path, "a", encoding="utf-8"):
+            pass
+    elif os.path.exists(path):
+        os.unlink(path)
+    print(f"maintenance is {args.state} for {args.stack}")
+    return 0
