@@ -390,7 +390,7 @@ def run(module: AnsibleModule) -> dict:
         return decision, common
 
     decision, common = decided(False)
-    if not decision.changed:
+    if not decision.changed and (module.check_mode or not deployment.interrupted()):
         return common
     if missing is None:
         deployment.check_project(fx.store.key(False))
@@ -404,6 +404,7 @@ def run(module: AnsibleModule) -> dict:
     with fx.store.lock(params["who"] or "landfall", fx.now(), params["lock_timeout"]):
         decision, common = decided(True)
         if not decision.changed:
+            deployment.recover(decision)
             return common
         try:
             return {**common, **deployment.apply(decision)}

@@ -30,6 +30,7 @@ def main(argv: list[str] | None = None) -> int:
         if args.verb == "services":
             lab.services()
         elif args.verb == "host":
+            lab.services()  # the hosts ask its DNS server
             print(lab.host(args.name, args.image, args.last, args.publish))
         elif args.verb == "reboot":
             lab.reboot(args.name)

@@ -83,7 +83,8 @@ def summarise(stack: Gathered, certificates: Sequence[Certificate]) -> StackRow:
     for name in services:
         mine = [one for one in stack.containers if one.service == name]
         entry = stack.images.get(name, {})
-        wanted = sum(1 for was in recorded.values() if was["service"] == name and was.get("state") != DONE)
+        kept = [was for was in recorded.values() if was["service"] == name]
+        wanted = sum(1 for was in kept if was.get("state") != DONE) if kept else len(mine)
         rows.append(
             ServiceRow(
                 service=name,
@@ -123,16 +124,14 @@ def summarise(stack: Gathered, certificates: Sequence[Certificate]) -> StackRow:
 
 def _release_problems(stack: Gathered, record: Release | None) -> list[str]:
     latest = max(stack.releases, key=lambda one: one.id, default=None)
-    if record is None:
-        return ["no release is current: deploy the stack"]
     if stack.lock:
         return [f"{stack.lock.get('who', 'somebody')} is deploying (pid {stack.lock.get('pid')})"]
     if latest is not None and latest.outcome == PENDING:
         return [f"the deployment of {latest.id} was interrupted: deploy again to finish it"]
-    if latest is not None and latest.outcome == FAILED and latest.id > record.id:
+    if latest is not None and latest.outcome == FAILED and (record is None or latest.id > record.id):
         why = str(latest.evidence.get("message", "")).splitlines()
         return [f"the last deployment, {latest.id}, failed: {why[0] if why else 'see its evidence.json'}"]
-    return []
+    return [] if record else ["no release is current: deploy the stack"]
 
 
 def _certificate(host: str, found: Certificate | None) -> str:

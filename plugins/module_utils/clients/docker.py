@@ -117,6 +117,11 @@ class DockerCli:
         lines = (out + err).splitlines() if rc == 0 else []
         return lines[-tail:]
 
+    def remove(self, containers: Sequence[str]) -> None:
+        """Remove containers that do not run; never by force."""
+        if containers:
+            self._docker("rm", *containers)
+
     def stop(self, containers: Iterable[str]) -> None:
         """Stop containers, each with its own grace period; restart policies do not bring them back."""
         names = list(containers)

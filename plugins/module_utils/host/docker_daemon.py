@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, Landfall contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""daemon.json has three authors (the role's defaults, a hand on the host, the inventory): who wins, and what then. Pure."""
+"""daemon.json has three authors: the role's defaults, a hand on the host, the inventory. Who wins, what then. Pure."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ class Plan:
 
     config: the whole file. record: what to remember of it (managed: the share that is not a hand's; shadowed: a
     hand's values that the inventory overrides; applied: what the daemon has loaded afterwards). write: whether the
-    file changes. reload, restart: the keys that make it necessary; at most one of them is not empty. act: whether anything is to do.
+    file changes. reload, restart: the keys that make it necessary; at most one of them is not empty. act: whether there
+    is anything to do.
     """
 
     config: dict[str, Any]
@@ -52,7 +53,7 @@ class Plan:
 
 
 def read(text: str, path: str) -> dict[str, Any]:
-    """Parse a JSON file that may be missing or empty (then {}). Raises ValueError that names the file and the remedy."""
+    """Parse a JSON file; {} when it is missing or empty. Raises ValueError that names the file and the remedy."""
     if not text.strip():
         return {}
     try:

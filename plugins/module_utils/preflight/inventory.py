@@ -137,7 +137,9 @@ def check_stack(name: str, src: str, lint: Mapping[str, Any], secrets: Iterable[
     unset = [str(variable) for variable in lint.get("unset") or () if str(variable) not in known]
     problems = [str(text) for text in lint.get("problems") or ()]
     found = [
-        Finding("stack", ERROR, f"Stack {name}: {text}", f"Correct it in {src}.")
+        Finding(
+            "stack", ERROR, f"Stack {name}: {text}", f"Correct it in {src}." if src else f"Set src of stack {name}."
+        )
         for text in problems
         if not _repeats(text, [*unset, *known])
     ]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,6 +32,10 @@ RESERVED = frozenset({OVERLAY, "env", "env.user", "digests.json", "routes.json",
 PORT_GRACE = 10.0
 TICK = 0.5
 LOG_LINES = 40
+
+
+#: What Compose prints while it works.
+_NOISE = re.compile(r"^\s*(time=|#\d+ |(Container|Network|Volume|Image) \S+\s+[A-Z][a-z]+\s*$)")
 
 
 class DeployFailed(Exception):
@@ -242,12 +247,8 @@ class Deployment:
 
     def apply(self, decision: Decision) -> dict[str, Any]:
         """Carry the release out. :raises Refused: nothing was changed. :raises DeployFailed: undone where possible."""
-        self.store.sweep()
+        recovery = self.recover(decision)
         releases = self.store.releases()
-        recovery = store.recover(releases, decision.digest)
-        for one in releases:
-            if one.id in recovery.abandon:
-                self.store.save(one.finish(release.ABANDONED, self.fx.now()))
         previous = store.last_good(releases)
         if recovery.resume:
             record = next(one for one in releases if one.id == recovery.resume)
@@ -262,6 +263,20 @@ class Deployment:
             return self._carry_out(decision, record, config, model, directory, previous)
         except _StepFailed as problem:
             raise self._failed(record, previous, problem) from problem
+
+    def interrupted(self) -> bool:
+        """Whether a killed run left a release that is neither sealed nor failed."""
+        return any(one.outcome == release.PENDING for one in self.store.releases())
+
+    def recover(self, decision: Decision) -> store.Recovery:
+        """Tidy up after killed runs; the release to resume stays pending. Needs the lock."""
+        self.store.sweep()
+        releases = self.store.releases()
+        recovery = store.recover(releases, decision.digest)
+        for one in releases:
+            if one.id in recovery.abandon:
+                self.store.save(one.finish(release.ABANDONED, self.fx.now()))
+        return recovery
 
     def _carry_out(
         self,
@@ -478,6 +493,7 @@ class Deployment:
     def _up(self, record: Release, bound: float, awaited: Mapping[str, plan.Watch], before: Mapping[str, int]) -> None:
         project = self._project(record, self.store.release_path(record.id), True, bound)
         try:
+            self.fx.docker.remove(health.leftovers(self._observe()))
             project.run("up", "--detach", "--no-build", "--remove-orphans", "--quiet-pull")
         except self.fx.errors as problem:
             broken = []
@@ -562,7 +578,8 @@ class Deployment:
         self._step(record, "failed", {"message": message})
         self.store.write(record.id, "evidence.json", json.dumps(evidence, indent=2, sort_keys=True) + "\n", 0o600)
         self.store.save(record.finish(release.FAILED, self.fx.now(), evidence=evidence))
-        result: dict[str, Any] = {"release": record.id, "step": step, "evidence": evidence, "rolled_back_to": None}
+        result: dict[str, Any] = {"changed": True, "release": record.id, "step": step, "evidence": evidence}
+        result["rolled_back_to"] = None
         text = [f"stack {req.stack}: {message}"]
         text += [_excerpt(item) for item in containers]
         where = os.path.join(self.store.release_path(record.id), "evidence.json")
@@ -685,8 +702,7 @@ class Deployment:
     def _clean(self, problem: Exception) -> str:
         """The last telling lines of a tool's message, without secrets."""
         said = getattr(problem, "stderr", "") or str(problem)
-        noise = ("time=", " Container ", " Network ", " Volume ", " Image ")
-        lines = [line.rstrip() for line in said.splitlines() if line.strip() and not line.startswith(noise)]
+        lines = [line.strip() for line in said.splitlines() if line.strip() and not _NOISE.match(line)]
         return self._scrub("\n".join(lines[-15:]) or said.strip())
 
     def _scrub(self, text: str) -> str:

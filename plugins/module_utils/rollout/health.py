@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 WAITING, HEALTHY, DONE, BROKEN = "waiting", "healthy", "done", "broken"
+
+_REPLACEMENT = re.compile(r"^[0-9a-f]{12}_")
 
 #: So many restarts of one container in one deployment are a crash loop.
 CRASH_LOOP = 3
@@ -120,6 +123,15 @@ def judge(
 def _ended(seen: Observation) -> str:
     why = " (killed: out of memory)" if seen.oom_killed else ""
     return f"exited with code {seen.exit_code}{why}" + (f": {seen.error}" if seen.error else "")
+
+
+def leftovers(seen: Sequence[Observation]) -> list[str]:
+    """Names of containers that a killed ``docker compose up`` left in mid-replacement.
+
+    Compose creates the replacement as ``<12 hex digits>_<name>``, and gives it its name when the old one is gone.
+    The next ``up`` would stumble over such a container instead of finishing it; it was never started.
+    """
+    return sorted(one.name for one in seen if one.status == "created" and _REPLACEMENT.match(one.name))
 
 
 def drift(

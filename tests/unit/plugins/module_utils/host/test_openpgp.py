@@ -38,5 +38,5 @@ def test_anything_else_has_no_fingerprint(text):
 
 
 def test_a_key_that_is_cut_off_is_refused():
-    with pytest.raises(ValueError, match="cut off|no OpenPGP"):
+    with pytest.raises(ValueError, match=r"cut off|no OpenPGP"):
         fingerprints(b"\x99\x01\x0d\x04")

@@ -67,12 +67,8 @@ def test_unit_of(text: str, unit: str) -> None:
 
 def test_sources() -> None:
     one = (
-        "deb http://a/debian trixie main
-# deb http://no x
-deb-src http://no x
-"
-        "deb [arch=amd64 signed-by=/k] https://b ./
-"
+        "deb http://a/debian trixie main\n# deb http://no x\ndeb-src http://no x\n"
+        "deb [arch=amd64 signed-by=/k] https://b ./\n"
     )
     assert parse.one_line_sources(one) == [Source("http://a/debian", "trixie"), Source("https://b", "./")]
     assert parse.deb822_sources(DEB822) == [
@@ -110,11 +106,8 @@ def test_packages() -> None:
 
 def test_published() -> None:
     ps = (
-        "edge	0.0.0.0:80->8080/tcp, :::80->8080/tcp, 0.0.0.0:443->443/tcp, 0.0.0.0:443->443/udp
-"
-        "x	5432/tcp
-y	0.0.0.0:90-91->1-2/tcp
-"
+        "edge\t0.0.0.0:80->8080/tcp, :::80->8080/tcp, 0.0.0.0:443->443/tcp, 0.0.0.0:443->443/udp\n"
+        "x\t5432/tcp\ny\t0.0.0.0:90-91->1-2/tcp\n"
     )
     assert parse.published(ps) == {80: ("edge",), 443: ("edge",), 90: ("y",), 91: ("y",)}
 
