@@ -314,6 +314,10 @@ class Deployment:
         self._up(record, plan.start_bound(model, awaited), awaited, before)
         self._step(record, "healthy")
         seen = self._wait(awaited, before)
+        for name in sorted({one.service for one in seen if one.status == "running" and one.restart_policy == "no"}):
+            self.warnings.append(
+                f"service {name} has no restart policy, so it stays down after a reboot: give it restart: unless-stopped"
+            )
         self._step(record, "routes written")
         text = self._routes(model, seen)
         self.store.write(record.id, "routes.json", text)

@@ -103,7 +103,9 @@ def judge(
         return Verdict(BROKEN, _ended(seen))
     if seen.status == "restarting" or restarts >= CRASH_LOOP:
         if restarts >= CRASH_LOOP:
-            return Verdict(BROKEN, f"restarted {restarts} times; {_ended(seen)}")
+            # While it runs for a moment Docker has no exit code to tell.
+            ended = f"; it {_ended(seen)}" if seen.exit_code or seen.oom_killed else ""
+            return Verdict(BROKEN, f"restarted {restarts} times{ended}")
         return Verdict(WAITING, f"restarting after exit code {seen.exit_code}")
     if seen.status != "running":
         return Verdict(WAITING, f"is {seen.status or 'missing'}" + (f": {seen.error}" if seen.error else ""))
