@@ -1,4 +1,4 @@
-"""Each role's meta/argument_specs.yml and defaults/main.yml say the same: same names, same default values, described."""
+"""Each role's meta/argument_specs.yml and defaults/main.yml agree: same names, same default values, described."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ def problems(role: Path) -> list[str]:
             if not main[name].get("required"):
                 found.append(f"{role.name}: {name} is in argument_specs, not in defaults, and not required")
         elif main[name].get("default") != defaults[name]:
-            found.append(f"{role.name}: {name} defaults to {defaults[name]!r}, its spec says "
-                         f"{main[name].get('default')!r}")
+            found.append(
+                f"{role.name}: {name} defaults to {defaults[name]!r}, its spec says {main[name].get('default')!r}"
+            )
         if name in main and not main[name].get("description"):
             found.append(f"{role.name}: {name} has no description")
     for point in (role / "tasks").glob("*.yml"):

@@ -1,4 +1,4 @@
-"""Give ansible-test the pip it wants from the package index alone (see tests/lab/get_pip.py). Run with a venv's python."""
+"""Give ansible-test the pip it wants from the package index alone (see tests/lab/get_pip.py)."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ def main() -> None:
         if script.exists() and list(wheels.glob(f"pip-{version}-*.whl")):
             continue
         wheels.mkdir(parents=True, exist_ok=True)
-        subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(wheels),
-                        f"pip=={version}"], check=True)
+        subprocess.run(
+            [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(wheels), f"pip=={version}"],
+            check=True,
+        )
         shutil.copy(HERE.parent / "tests" / "lab" / "get_pip.py", script)
 
 

@@ -103,7 +103,8 @@ failures:
 from datetime import datetime, timezone
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.landfall.stack.plugins.module_utils.clients.certbot import Certificates, CertificateError
+
+from ansible_collections.landfall.stack.plugins.module_utils.clients.certbot import CertificateError, Certificates
 from ansible_collections.landfall.stack.plugins.module_utils.edge.certificates import Wanted
 
 
@@ -111,9 +112,13 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "certificates": {
-                "type": "list", "elements": "dict", "required": True,
-                "options": {"name": {"type": "str", "required": True},
-                            "domains": {"type": "list", "elements": "str", "required": True}},
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "domains": {"type": "list", "elements": "str", "required": True},
+                },
             },
             "state": {"type": "str", "choices": ["placeholder", "present"], "default": "present"},
             "root": {"type": "path", "default": "/etc/landfall/edge"},
@@ -132,14 +137,25 @@ def main():
         wanted = [Wanted.from_dict(one) for one in p["certificates"]]
     except ValueError as problem:
         module.fail_json(msg=str(problem))
-    certificates = Certificates(p["root"], directory=p["directory"], email=p["email"], ca_bundle=p["ca_bundle"] or "",
-                                owner=p["owner"], share=p["share"], key_type=p["key_type"], reload=p["reload"])
+    certificates = Certificates(
+        p["root"],
+        directory=p["directory"],
+        email=p["email"],
+        ca_bundle=p["ca_bundle"] or "",
+        owner=p["owner"],
+        share=p["share"],
+        key_type=p["key_type"],
+        reload=p["reload"],
+    )
     steps = certificates.plan(wanted, datetime.now(timezone.utc))
     if p["state"] == "placeholder":
         steps = [step for step in steps if step.reason == "there is none yet"]
     todo = [step for step in steps if step.action != "keep"]
-    result = {"changed": bool(todo), "failures": [], "steps": [
-        {"name": step.wanted.name, "action": step.action, "reason": step.reason} for step in steps]}
+    result = {
+        "changed": bool(todo),
+        "failures": [],
+        "steps": [{"name": step.wanted.name, "action": step.action, "reason": step.reason} for step in steps],
+    }
     if module.check_mode or not todo:
         module.exit_json(**result)
     obtained = False

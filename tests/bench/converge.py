@@ -39,8 +39,19 @@ def main() -> int:
     for turn in range(3):
         print(f"converge: run {turn + 2}, nothing to do", file=sys.stderr)
         began = time.monotonic()
-        subprocess.run([str(Path(sys.executable).parent / "ansible"), "landfall", "-m", "ansible.builtin.ping", "-i",
-                        str(site.inventory / "hosts.json")], cwd=PROJECT, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [
+                str(Path(sys.executable).parent / "ansible"),
+                "landfall",
+                "-m",
+                "ansible.builtin.ping",
+                "-i",
+                str(site.inventory / "hosts.json"),
+            ],
+            cwd=PROJECT,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
         pings.append(time.monotonic() - began)
         last = site.play("site.yml")
         if last.rc:
@@ -48,9 +59,17 @@ def main() -> int:
             return 1
         seconds.append(last.seconds)
     second = statistics.median(seconds)
-    print(json.dumps({"first_s": round(first.seconds, 1), "second_s": round(second, 1),
-                      "second_changed": last.total("changed"), "tasks": last.total("ok"),
-                      "ratio_to_ping": round(second / statistics.median(pings), 1)}))
+    print(
+        json.dumps(
+            {
+                "first_s": round(first.seconds, 1),
+                "second_s": round(second, 1),
+                "second_changed": last.total("changed"),
+                "tasks": last.total("ok"),
+                "ratio_to_ping": round(second / statistics.median(pings), 1),
+            }
+        )
+    )
     return 0
 
 

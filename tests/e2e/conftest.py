@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+
 from lab import images
 from lab.lab import PROJECT, Lab
 from lab.publish import jarvis, stand_ins

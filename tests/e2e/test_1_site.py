@@ -10,9 +10,9 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import pytest
+
 from lab.shell import docker, wait_for
 
 from .journey import run as journey
@@ -36,13 +36,13 @@ def containers(site) -> list[str]:
 
 
 def test_check_mode_on_a_bare_host_predicts_and_changes_nothing(site):
-    before = site.sh("dpkg-query -W | sha256sum; find /etc /opt /usr/local -type f | sort | xargs sha256sum | sha256sum")
+    state = "dpkg-query -W | sha256sum; find /etc /opt /usr/local -type f | sort | xargs sha256sum | sha256sum"
+    before = site.sh(state)
     run = site.play("site.yml", "--check", "--diff")
     assert run.rc == 0, run.output[-6000:]
     assert run.total("changed") > 5, "a bare host, and check mode predicts hardly a change:\n" + run.output[-3000:]
     assert site.sh("command -v docker || echo none").strip() == "none"
-    after = site.sh("dpkg-query -W | sha256sum; find /etc /opt /usr/local -type f | sort | xargs sha256sum | sha256sum")
-    assert after == before, "check mode changed a file or a package"
+    assert site.sh(state) == before, "check mode changed a file or a package"
 
 
 def test_first_run_takes_the_bare_host_to_the_stack(site, lab):
@@ -50,8 +50,9 @@ def test_first_run_takes_the_bare_host_to_the_stack(site, lab):
     assert run.rc == 0, run.output[-8000:]
     print(f"first run: {run.seconds:.0f} s, {run.total('ok')} tasks, {run.total('changed')} changed")
     services = site.sh("docker ps --filter health=healthy --format '{{.Label \"com.docker.compose.service\"}}'").split()
-    assert {"auth-service", "registry-service", "tickets-agent", "finops-agent", "oxygen-agent",
-            "web-ui"} <= set(services)
+    assert {"auth-service", "registry-service", "tickets-agent", "finops-agent", "oxygen-agent", "web-ui"} <= set(
+        services
+    )
     status, headers, body = https(lab)
     assert status == 200 and b"<html" in body.lower()
     assert headers["strict-transport-security"].startswith("max-age=63072000")
@@ -87,16 +88,19 @@ def test_no_secret_in_any_output(site, lab):
     for log in sorted((lab.state / "runs").glob("*.log")):
         assert value not in log.read_text(), f"the secret stands in {log.name}"
     assert value not in site.sh("cat /proc/[0-9]*/cmdline | tr '\\0' ' '", check=False)
-    loose = site.sh(f"grep -rlF -- '{value}' /opt/landfall /etc/landfall /var/log 2>/dev/null | "
-                    "xargs -r stat -c '%a %n'", check=False).splitlines()
+    loose = site.sh(
+        f"grep -rlF -- '{value}' /opt/landfall /etc/landfall /var/log 2>/dev/null | xargs -r stat -c '%a %n'",
+        check=False,
+    ).splitlines()
     assert loose and all(line.split()[0] in {"400", "600", "440", "640"} for line in loose), loose
 
 
 def test_a_user_goes_through_it_in_a_browser(site, lab, project):
     shot = project / "report" / "journey.png"
     shot.parent.mkdir(exist_ok=True)
-    seen = journey(f"https://{DOMAIN}:{lab.port('https')}", ca_file=str(lab.state / "ca.pem"),
-                   screenshot_path=str(shot))
+    seen = journey(
+        f"https://{DOMAIN}:{lab.port('https')}", ca_file=str(lab.state / "ca.pem"), screenshot_path=str(shot)
+    )
     assert shot.stat().st_size > 20_000
     print(seen)
 
@@ -141,34 +145,78 @@ def test_an_unknown_host_is_not_served(lab):
 
 
 def test_tls_is_new_enough_and_http2(lab):
-    out = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{lab.port('https')}", "-servername", DOMAIN,
-                          "-CAfile", str(lab.state / "ca.pem"), "-alpn", "h2", "-verify_return_error"],
-                         input=b"", capture_output=True, timeout=20, check=False)
+    out = subprocess.run(
+        [
+            "openssl",
+            "s_client",
+            "-connect",
+            f"127.0.0.1:{lab.port('https')}",
+            "-servername",
+            DOMAIN,
+            "-CAfile",
+            str(lab.state / "ca.pem"),
+            "-alpn",
+            "h2",
+            "-verify_return_error",
+        ],
+        input=b"",
+        capture_output=True,
+        timeout=20,
+        check=False,
+    )
     text = out.stdout.decode()
     assert "ALPN protocol: h2" in text and "TLSv1.3" in text, text[-1500:]
-    old = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{lab.port('https')}", "-servername", DOMAIN,
-                          "-tls1_1"], input=b"", capture_output=True, timeout=20, check=False)
+    old = subprocess.run(
+        ["openssl", "s_client", "-connect", f"127.0.0.1:{lab.port('https')}", "-servername", DOMAIN, "-tls1_1"],
+        input=b"",
+        capture_output=True,
+        timeout=20,
+        check=False,
+    )
     assert old.returncode != 0
 
 
 def scan(lab, address: str, six: bool = False) -> set[int]:
     """The open TCP ports that another machine of the network sees."""
-    out = docker("run", "--rm", "--network", lab.network, "--cap-add", "NET_RAW", "--label",
-                 f"landfall.lab={lab.name}", "landfall-lab/services:trixie", "nmap", *(["-6"] if six else []), "-Pn",
-                 "-n", "-T4", "--max-retries", "1", "-sT", "-p", "1-1024,2375-2377,5000,5432,6379,8000-8999,9990-9999",
-                 address, timeout=300)
+    out = docker(
+        "run",
+        "--rm",
+        "--network",
+        lab.network,
+        "--cap-add",
+        "NET_RAW",
+        "--label",
+        f"landfall.lab={lab.name}",
+        "landfall-lab/services:trixie",
+        "nmap",
+        *(["-6"] if six else []),
+        "-Pn",
+        "-n",
+        "-T4",
+        "--max-retries",
+        "1",
+        "-sT",
+        "-p",
+        "1-1024,2375-2377,5000,5432,6379,8000-8999,9990-9999",
+        address,
+        timeout=300,
+    )
     return {int(port) for port in re.findall(r"^(\d+)/tcp\s+open", out, re.MULTILINE)}
 
 
 def test_published_ports_do_not_walk_past_the_firewall(site, lab):
     image = site.sh("docker inspect -f '{{.Config.Image}}' landfall-edge").strip()
-    site.sh(f"docker run -d --name publisher -p 8088:8080 -p 9990:8080 --entrypoint sleep {image} 600; "
-            "nohup python3 -m http.server 8999 >/dev/null 2>&1 & sleep 1")
+    site.sh(
+        f"docker run -d --name publisher -p 8088:8080 -p 9990:8080 --entrypoint sleep {image} 600; "
+        "nohup python3 -m http.server 8999 >/dev/null 2>&1 & sleep 1"
+    )
     try:
         seen4, seen6 = scan(lab, lab.address()), scan(lab, lab.net.ip6(10), six=True)
     finally:
-        site.sh("docker rm -f publisher; kill $(ss -Hltnp 'sport = :8999' | sed -n 's/.*pid=\\([0-9]*\\).*/\\1/p')",
-                check=False)
+        site.sh(
+            "docker rm -f publisher; kill $(ss -Hltnp 'sport = :8999' | sed -n 's/.*pid=\\([0-9]*\\).*/\\1/p')",
+            check=False,
+        )
     assert seen4 == {22, 80, 443}, seen4
     assert seen6 <= {22, 80, 443}, seen6
     assert 22 in seen6, "IPv6 was not scanned at all"
@@ -178,12 +226,15 @@ def test_renewal_under_way_drops_nothing(site, lab):
     """A certificate with a lifetime of two minutes is renewed by the timer's own program while requests flow."""
     lab.short_lived_acme()
     config = "/etc/landfall/certificates.json"
-    site.sh(f"cp {config} /root/certificates.before && sed -i 's#acme.landfall.test:14000#acme-short.landfall.test:14000#' "
-            f"{config}")
+    site.sh(
+        f"cp {config} /root/certificates.before && "
+        f"sed -i 's#acme.landfall.test:14000#acme-short.landfall.test:14000#' {config}"
+    )
     try:
         site.sh("landfall certificates renew --force", check=True)
         ca = lab.state / "ca-short.pem"
         ca.write_text(lab.acme_root("acme-short") or "")
+
         def served() -> tuple[str, float]:
             context = ssl.create_default_context(cafile=str(ca))
             with socket.create_connection(("127.0.0.1", lab.port("https")), 5) as raw:
@@ -240,8 +291,13 @@ def _served(probe) -> bool:
 
 
 def test_a_failed_issuance_leaves_the_site_up_and_says_why(site, lab):
-    run = site.play("site.yml", extra={"certificates_acme_directory": "https://nobody.landfall.test:14000/dir",
-                                       "certificates_renew_share": 1.0})
+    run = site.play(
+        "site.yml",
+        extra={
+            "certificates_acme_directory": "https://nobody.landfall.test:14000/dir",
+            "certificates_renew_share": 1.0,
+        },
+    )
     assert run.rc != 0
     assert "the ACME directory cannot be reached" in run.output, run.output[-3000:]
     assert https(lab, "/health")[0] == 200
@@ -258,24 +314,36 @@ def test_maintenance_page_on_and_off(site, lab):
 
 
 def test_reboot_brings_everything_back_by_itself(site, lab):
-    before = site.sh("docker inspect -f '{{.Name}} {{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}' "
-                     "$(docker ps -q) | sort")
+    before = site.sh(
+        "docker inspect -f '{{.Name}} {{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}' $(docker ps -q) | sort"
+    )
     lab.reboot()
-    wait_for("the site after the reboot", lambda: _served(lambda: https(lab, "/auth/health")[0] == 200
-                                                          and https(lab)[0] == 200), 120, 1)
+    wait_for(
+        "the site after the reboot",
+        lambda: _served(lambda: https(lab, "/auth/health")[0] == 200 and https(lab)[0] == 200),
+        120,
+        1,
+    )
     ufw = site.sh("ufw status", check=False)
     assert "Status: active" in ufw
-    after = site.sh("docker inspect -f '{{.Name}} {{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}' "
-                    "$(docker ps -q) | sort")
+    after = site.sh(
+        "docker inspect -f '{{.Name}} {{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}' $(docker ps -q) | sort"
+    )
     print("addresses the same:", before == after)
 
 
 def test_it_finds_containers_whose_addresses_have_changed(site, lab):
     """Two services change places, as a reboot may have it; the edge sends each request to the right one."""
-    site.sh("docker stop -t 2 jarvis-auth-service-1 jarvis-registry-service-1 >/dev/null && "
-            "docker start jarvis-registry-service-1 >/dev/null && docker start jarvis-auth-service-1 >/dev/null")
-    wait_for("both services at new addresses", lambda: _served(
-        lambda: https(lab, "/auth/health")[0] == 200 and https(lab, "/api/health")[0] == 200), 60, 1)
+    site.sh(
+        "docker stop -t 2 jarvis-auth-service-1 jarvis-registry-service-1 >/dev/null && "
+        "docker start jarvis-registry-service-1 >/dev/null && docker start jarvis-auth-service-1 >/dev/null"
+    )
+    wait_for(
+        "both services at new addresses",
+        lambda: _served(lambda: https(lab, "/auth/health")[0] == 200 and https(lab, "/api/health")[0] == 200),
+        60,
+        1,
+    )
     assert b"auth" in https(lab, "/auth/health")[2]
     assert b"registry" in https(lab, "/api/health")[2]
 
@@ -283,7 +351,8 @@ def test_it_finds_containers_whose_addresses_have_changed(site, lab):
 def test_nothing_to_do_after_the_reboot(site):
     run = site.play("site.yml")
     assert run.rc == 0 and run.total("changed") == 0, "\n".join(
-        re.findall(r"^(?:TASK.*|changed: .*)$", run.output, re.MULTILINE)[-60:])
+        re.findall(r"^(?:TASK.*|changed: .*)$", run.output, re.MULTILINE)[-60:]
+    )
 
 
 def test_status_shows_what_runs(site):

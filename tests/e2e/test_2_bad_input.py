@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from lab.lab import HOST
 from lab.site import Site
 
+STATE = "dpkg-query -W | sha256sum; find /etc /usr/local /opt -type f | sort | xargs sha256sum | sha256sum"
 REGISTRY = "registry.landfall.test:5000"
 GOOD = """
 x-landfall:
@@ -35,20 +37,38 @@ def stack(tmp_path: Path, compose: str, **more: Any) -> dict[str, Any]:
 
 # What is refused before anything is touched: (id, compose file, words of the message, words of the remedy).
 REFUSED = [
-    ("broken-yaml", GOOD.replace("    restart:", "  restart:", 1).replace("route: {path", "route: {{path"),
-     ["compose.yaml:"]),
-    ("unknown-key", GOOD.replace("port: 8000}", "port: 8000, protocl: http}"),
-     ["compose.yaml:13", "web", "protocl", "did you mean 'protocol'"]),
+    (
+        "broken-yaml",
+        GOOD.replace("    restart:", "  restart:", 1).replace("route: {path", "route: {{path"),
+        ["compose.yaml:"],
+    ),
+    (
+        "unknown-key",
+        GOOD.replace("port: 8000}", "port: 8000, protocl: http}"),
+        ["compose.yaml:13", "web", "protocl", "did you mean 'protocol'"],
+    ),
     ("unknown-top-key", GOOD.replace("domains:", "domain:"), ["compose.yaml:3", "'domain'", "'domains'"]),
-    ("two-services-one-route", GOOD + GOOD[GOOD.index("  web:"):].replace("  web:", "  shop:", 1),
-     ["web", "shop", "toy.site.test/"]),
+    (
+        "two-services-one-route",
+        GOOD + GOOD[GOOD.index("  web:") :].replace("  web:", "  shop:", 1),
+        ["web", "shop", "toy.site.test/"],
+    ),
     ("missing-variable", GOOD.replace("python:3.13-slim", "python:${PYTHON_TAG}"), ["PYTHON_TAG", "env"]),
-    ("missing-variable-with-words", GOOD.replace("python:3.13-slim", "python:${PYTHON_TAG:?name the tag}"),
-     ["PYTHON_TAG", "name the tag"]),
-    ("dns-elsewhere", GOOD.replace("toy.site.test", "toy.elsewhere.test"),
-     ["toy.elsewhere.test", "172.30.98.200", "172.30.98.10"]),
-    ("no-such-image", GOOD.replace("python:3.13-slim", f"{REGISTRY}/nobody/has-this:9.9.9"),
-     ["nobody/has-this:9.9.9", "web"]),
+    (
+        "missing-variable-with-words",
+        GOOD.replace("python:3.13-slim", "python:${PYTHON_TAG:?name the tag}"),
+        ["PYTHON_TAG", "name the tag"],
+    ),
+    (
+        "dns-elsewhere",
+        GOOD.replace("toy.site.test", "toy.elsewhere.test"),
+        ["toy.elsewhere.test", "172.30.98.200", "172.30.98.10"],
+    ),
+    (
+        "no-such-image",
+        GOOD.replace("python:3.13-slim", f"{REGISTRY}/nobody/has-this:9.9.9"),
+        ["nobody/has-this:9.9.9", "web"],
+    ),
     ("weak-secret", GOOD, ["JWT_SECRET_KEY"]),
 ]
 
@@ -71,27 +91,51 @@ def test_refused_before_anything_was_touched(site, tmp_path, case, compose, word
 def toy(site, tmp_path_factory):
     """A sound little stack, deployed; what fails later must leave it as it is."""
     directory = tmp_path_factory.mktemp("toy")
-    run = site.play("site.yml", extra={"landfall_stacks": [stack(directory, GOOD)], "landfall_certificates": [
-        {"name": "jarvis", "domains": ["jarvis.localhost"]}, {"name": "toy", "domains": ["toy.site.test"]}]})
+    run = site.play(
+        "site.yml",
+        extra={
+            "landfall_stacks": [stack(directory, GOOD)],
+            "landfall_certificates": [
+                {"name": "jarvis", "domains": ["jarvis.localhost"]},
+                {"name": "toy", "domains": ["toy.site.test"]},
+            ],
+        },
+    )
     assert run.rc == 0, run.output[-6000:]
     yield
-    site.sh("cd /opt/landfall/toy && docker ps -aq --filter label=com.docker.compose.project=toy | xargs docker rm -f; "
-            "rm -rf /opt/landfall/toy /etc/landfall/edge/stacks/toy.json", check=False)
+    site.sh(
+        "cd /opt/landfall/toy && docker ps -aq --filter label=com.docker.compose.project=toy | xargs docker rm -f; "
+        "rm -rf /opt/landfall/toy /etc/landfall/edge/stacks/toy.json",
+        check=False,
+    )
 
 
 def current(site) -> tuple[str, str]:
-    return (site.sh("readlink /opt/landfall/toy/current").strip(),
-            site.sh("docker exec landfall-edge true; docker ps --filter name=toy-web --format '{{.Names}} {{.Status}}' "
-                    "| grep -c healthy", check=False).strip())
+    return (
+        site.sh("readlink /opt/landfall/toy/current").strip(),
+        site.sh(
+            "docker exec landfall-edge true; docker ps --filter name=toy-web --format '{{.Names}} {{.Status}}' "
+            "| grep -c healthy",
+            check=False,
+        ).strip(),
+    )
 
 
 BAD_RELEASES = [
-    ("never-healthy", GOOD.replace("import socket; socket.create_connection(('127.0.0.1', 8000), 2)",
-                                   "print('the database is away'); raise SystemExit(1)"),
-     ["web", "unhealthy", "the database is away"]),
+    (
+        "never-healthy",
+        GOOD.replace(
+            "import socket; socket.create_connection(('127.0.0.1', 8000), 2)",
+            "print('the database is away'); raise SystemExit(1)",
+        ),
+        ["web", "unhealthy", "the database is away"],
+    ),
     ("nobody-listens", GOOD.replace("port: 8000}", "port: 8001}"), ["web", "8001", "8000"]),
-    ("dies-at-once", GOOD.replace('[python3, -m, http.server, "8000"]', "[python3, -c, \"raise SystemExit('no config')\"]"),
-     ["web", "no config"]),
+    (
+        "dies-at-once",
+        GOOD.replace('[python3, -m, http.server, "8000"]', "[python3, -c, \"raise SystemExit('no config')\"]"),
+        ["web", "no config"],
+    ),
 ]
 
 
@@ -128,15 +172,14 @@ def bare(lab):
 
 
 def refused(bare: Site, words: list[str], **extra: Any) -> None:
-    before = bare.sh("dpkg-query -W | sha256sum; find /etc /usr/local /opt -type f | sort | xargs sha256sum | sha256sum")
+    before = bare.sh(STATE)
     run = bare.play("site.yml", extra={"preflight_dns": "skip", **extra})
     assert run.rc != 0
     text = " ".join(run.output.split())
     for word in words:
         assert word in text, f"{word!r} is not in the message:\n{run.output[-5000:]}"
     assert "Traceback" not in run.output
-    after = bare.sh("dpkg-query -W | sha256sum; find /etc /usr/local /opt -type f | sort | xargs sha256sum | sha256sum")
-    assert after == before
+    assert bare.sh(STATE) == before
 
 
 def test_a_full_disk(bare):
@@ -156,8 +199,10 @@ def test_dns_points_elsewhere(bare):
 
 
 def test_an_unsupported_os(bare):
-    bare.sh("cp /etc/os-release /root/os-release; sed -i 's/^ID=.*/ID=fedora/; s/^VERSION_ID=.*/VERSION_ID=43/; "
-            "s/^PRETTY_NAME=.*/PRETTY_NAME=\"Fedora 43\"/' /usr/lib/os-release")
+    bare.sh(
+        "cp /etc/os-release /root/os-release; sed -i 's/^ID=.*/ID=fedora/; s/^VERSION_ID=.*/VERSION_ID=43/; "
+        's/^PRETTY_NAME=.*/PRETTY_NAME="Fedora 43"/\' /usr/lib/os-release'
+    )
     try:
         refused(bare, ["Fedora", "not supported", "Debian 12"])
     finally:
@@ -165,8 +210,11 @@ def test_an_unsupported_os(bare):
 
 
 def test_no_sudo(bare, lab):
-    bare.sh("id nobody-special >/dev/null 2>&1 || useradd -m -s /bin/bash nobody-special; mkdir -p ~nobody-special/.ssh; "
-            "cp /root/.ssh/authorized_keys ~nobody-special/.ssh/; chown -R nobody-special: ~nobody-special/.ssh")
+    bare.sh(
+        "id nobody-special >/dev/null 2>&1 || useradd -m -s /bin/bash nobody-special; "
+        "mkdir -p ~nobody-special/.ssh; "
+        "cp /root/.ssh/authorized_keys ~nobody-special/.ssh/; chown -R nobody-special: ~nobody-special/.ssh"
+    )
     refused(bare, ["sudo", "nobody-special"], ansible_user="nobody-special")
 
 

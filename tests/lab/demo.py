@@ -33,8 +33,13 @@ def main() -> int:
     say("4/4 ansible-playbook site.yml -i inventories/local")
     environment = {"LANDFALL_HTTPS_PORT": str(lab.port("https")), "LANDFALL_HTTP_PORT": str(lab.port("http"))}
     playbook = str(Path(sys.executable).parent / "ansible-playbook")
-    done = subprocess.run([playbook, "site.yml", "-i", "inventories/local"], cwd=PROJECT, check=False,
-                          stdin=subprocess.DEVNULL, env={**os.environ, **environment})
+    done = subprocess.run(
+        [playbook, "site.yml", "-i", "inventories/local"],
+        cwd=PROJECT,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **environment},
+    )
     if done.returncode:
         say("the playbook failed; its last message says what to do. `make demo` again goes on from there")
         return done.returncode
@@ -42,11 +47,11 @@ def main() -> int:
     ca = os.path.relpath(lab.state / "ca.pem", PROJECT)
     print(f"""
   Jarvis runs at   {url}
-  in {time.monotonic() - began:.0f} s on an embedded host ({lab.address()}), behind nginx, with a certificate of the test CA.
+  in {time.monotonic() - began:.0f} s on an embedded host ({lab.address()}), behind nginx and TLS.
 
   Trust the test CA for one command:   curl --cacert {ca} {url}health
   In a browser: import {ca} as an authority, or accept the warning once. From another machine, tunnel first:
-      ssh -L {lab.port('https')}:127.0.0.1:{lab.port('https')} <this machine>
+      ssh -L {lab.port("https")}:127.0.0.1:{lab.port("https")} <this machine>
 
   Try next
       source .venv/bin/activate; export ANSIBLE_COLLECTIONS_PATH=$PWD/.build/collections

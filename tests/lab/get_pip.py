@@ -14,12 +14,12 @@ import sys
 def main():
     here = os.path.dirname(os.path.abspath(os.environ["GET_PIP"]))
     version = re.search(r"get_pip_([0-9_]+)\.py$", os.environ["GET_PIP"]).group(1).replace("_", ".")
-    wheel = glob.glob(os.path.join(here, "wheels", "pip-%s-*.whl" % version))[0]
+    wheel = glob.glob(os.path.join(here, "wheels", f"pip-{version}-*.whl"))[0]
     args = [arg for arg in sys.argv[1:] if arg not in ("--no-setuptools", "--no-wheel")]
     if not any(arg.startswith("pip") for arg in args):
         args.append("pip==" + version)
     sys.path.insert(0, wheel)
-    sys.argv = ["pip", "install"] + args
+    sys.argv = ["pip", "install", *args]
     runpy.run_module("pip", run_name="__main__", alter_sys=True)
 
 

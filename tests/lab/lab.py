@@ -20,9 +20,31 @@ from .shell import LabError, docker, run, say, wait_for
 
 PROJECT = Path(__file__).resolve().parents[2]
 # What a systemd container with an own Docker Engine needs; --privileged is not to be had everywhere.
-CAPS = """AUDIT_CONTROL AUDIT_READ BLOCK_SUSPEND DAC_READ_SEARCH IPC_LOCK IPC_OWNER LEASE LINUX_IMMUTABLE MAC_ADMIN
-MAC_OVERRIDE NET_ADMIN NET_BROADCAST SYS_ADMIN SYS_BOOT SYS_MODULE SYS_NICE SYS_PACCT SYS_PTRACE SYS_RAWIO SYS_TIME
-SYS_TTY_CONFIG SYSLOG WAKE_ALARM""".split()
+CAPS = [
+    "AUDIT_CONTROL",
+    "AUDIT_READ",
+    "BLOCK_SUSPEND",
+    "DAC_READ_SEARCH",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "LEASE",
+    "LINUX_IMMUTABLE",
+    "MAC_ADMIN",
+    "MAC_OVERRIDE",
+    "NET_ADMIN",
+    "NET_BROADCAST",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_MODULE",
+    "SYS_NICE",
+    "SYS_PACCT",
+    "SYS_PTRACE",
+    "SYS_RAWIO",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "SYSLOG",
+    "WAKE_ALARM",
+]
 INIT_V1 = (
     "mount -o remount,bind,rw /sys/fs/cgroup; for m in $(ls /sys/fs/cgroup); do "
     "mount -o remount,bind,rw /sys/fs/cgroup/$m; done; "
@@ -87,11 +109,29 @@ class Lab:
     def _ensure_network(self) -> None:
         if docker("network", "inspect", "-f", "{{.Name}}", self.network, check=False).strip():
             return
-        mtu = run(["sh", "-c", "cat /sys/class/net/$(ip -o route get 192.0.2.1 2>/dev/null "
-                   "| sed -n 's/.* dev \\([^ ]*\\).*/\\1/p')/mtu 2>/dev/null"], check=False).strip()
+        mtu = run(
+            [
+                "sh",
+                "-c",
+                "cat /sys/class/net/$(ip -o route get 192.0.2.1 2>/dev/null "
+                "| sed -n 's/.* dev \\([^ ]*\\).*/\\1/p')/mtu 2>/dev/null",
+            ],
+            check=False,
+        ).strip()
         option = ["-o", f"com.docker.network.driver.mtu={mtu}"] if mtu.isdigit() and int(mtu) < 1500 else []
-        docker("network", "create", "--label", f"landfall.lab={self.name}", "--subnet", self.net.subnet, "--ipv6",
-               "--subnet", self.net.subnet6, *option, self.network)
+        docker(
+            "network",
+            "create",
+            "--label",
+            f"landfall.lab={self.name}",
+            "--subnet",
+            self.net.subnet,
+            "--ipv6",
+            "--subnet",
+            self.net.subnet6,
+            *option,
+            self.network,
+        )
 
     def _start(self, part: str, last: int, image: str, *args: str, command: Iterable[str] = ()) -> bool:
         """Start one part at its fixed address; False when it runs already."""
@@ -100,9 +140,27 @@ class Lab:
         if self.exists(part):
             docker("start", self.container(part))
             return True
-        docker("run", "-d", "--name", self.container(part), "--hostname", part, "--label",
-               f"landfall.lab={self.name}", "--network", self.network, "--ip", self.net.ip(last), "--ip6",
-               self.net.ip6(last), "--restart", "unless-stopped", *args, image, *command)
+        docker(
+            "run",
+            "-d",
+            "--name",
+            self.container(part),
+            "--hostname",
+            part,
+            "--label",
+            f"landfall.lab={self.name}",
+            "--network",
+            self.network,
+            "--ip",
+            self.net.ip(last),
+            "--ip6",
+            self.net.ip6(last),
+            "--restart",
+            "unless-stopped",
+            *args,
+            image,
+            *command,
+        )
         return True
 
     def _ensure_ca(self) -> None:
@@ -112,10 +170,28 @@ class Lab:
         where = self.state / "acme"
         where.mkdir(exist_ok=True)
         # Fewer moving parts than a CA and a leaf: one self-signed certificate that is its own trust anchor.
-        run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
-             "3650", "-subj", "/CN=landfall lab acme directory", "-addext",
-             f"subjectAltName=DNS:acme.landfall.test,DNS:acme-short.landfall.test,DNS:localhost,IP:{self.net.ip(ACME)},IP:127.0.0.1",
-             "-keyout", str(where / "key.pem"), "-out", str(where / "cert.pem")])
+        run(
+            [
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+                "-days",
+                "3650",
+                "-subj",
+                "/CN=landfall lab acme directory",
+                "-addext",
+                f"subjectAltName=DNS:acme.landfall.test,DNS:acme-short.landfall.test,DNS:localhost,IP:{self.net.ip(ACME)},IP:127.0.0.1",
+                "-keyout",
+                str(where / "key.pem"),
+                "-out",
+                str(where / "cert.pem"),
+            ]
+        )
         os.chmod(where / "key.pem", 0o644)  # read by pebble inside its container; a throw-away key of a test CA
 
     def services(self) -> None:
@@ -125,29 +201,78 @@ class Lab:
         self._ensure_network()
         self._ensure_ca()
         image = "landfall-lab/services:trixie"
-        records = [f"--host-record={name}.landfall.test,{self.net.ip(last)}"
-                   for name, last in {"dns": DNS, "acme": ACME, "acme-short": ACME_SHORT, "registry": REGISTRY,
-                                       "s3": S3}.items()]
-        started = self._start("dns", DNS, image, command=[
-            "dnsmasq", "-k", "--user=root", "--no-hosts", "--log-facility=-", "--cache-size=0",
-            f"--address=/localhost/{self.net.ip(HOST)}", f"--address=/elsewhere.test/{self.net.ip(200)}",
-            f"--address=/site.test/{self.net.ip(HOST)}", *records])
-        started |= self._start("registry", REGISTRY, image, "-v", f"{self.container('registry')}:/var/lib/registry",
-                               "-p", f"127.0.0.1:{self.port('registry')}:5000", command=["sh", "-c", REGISTRY_START])
+        records = [
+            f"--host-record={name}.landfall.test,{self.net.ip(last)}"
+            for name, last in {
+                "dns": DNS,
+                "acme": ACME,
+                "acme-short": ACME_SHORT,
+                "registry": REGISTRY,
+                "s3": S3,
+            }.items()
+        ]
+        started = self._start(
+            "dns",
+            DNS,
+            image,
+            command=[
+                "dnsmasq",
+                "-k",
+                "--user=root",
+                "--no-hosts",
+                "--log-facility=-",
+                "--cache-size=0",
+                f"--address=/localhost/{self.net.ip(HOST)}",
+                f"--address=/elsewhere.test/{self.net.ip(200)}",
+                f"--address=/site.test/{self.net.ip(HOST)}",
+                *records,
+            ],
+        )
+        started |= self._start(
+            "registry",
+            REGISTRY,
+            image,
+            "-v",
+            f"{self.container('registry')}:/var/lib/registry",
+            "-p",
+            f"127.0.0.1:{self.port('registry')}:5000",
+            command=["sh", "-c", REGISTRY_START],
+        )
         started |= self._start_acme("acme", ACME, 90 * 86400)
-        started |= self._start("s3", S3, image, "-e", "WEED_S3_SSE_KEY=landfall-lab", "-v",
-                               f"{self.container('s3')}:/data", command=["sh", "-c", S3_START])
+        started |= self._start(
+            "s3",
+            S3,
+            image,
+            "-e",
+            "WEED_S3_SSE_KEY=landfall-lab",
+            "-v",
+            f"{self.container('s3')}:/data",
+            command=["sh", "-c", S3_START],
+        )
         if started:
             wait_for("the registry", lambda: _tcp("127.0.0.1", self.port("registry")))
             wait_for("the ACME CA", lambda: self.acme_root() is not None)
 
     def _start_acme(self, part: str, last: int, lifetime_s: int) -> bool:
         return self._start(
-            part, last, "landfall-lab/services:trixie", "-e", "PEBBLE_VA_NOSLEEP=1", "-e",
-            "PEBBLE_WFE_NONCEREJECT=0", "-e", f"CONFIG={json.dumps(pebble_config(lifetime_s))}", "-v",
-            f"{self.state / 'acme'}:/acme:ro", command=[
-                "sh", "-c", 'printf "%s" "$CONFIG" > /tmp/pebble.json; '
-                f"exec pebble -config /tmp/pebble.json -dnsserver {self.net.ip(DNS)}:53"])
+            part,
+            last,
+            "landfall-lab/services:trixie",
+            "-e",
+            "PEBBLE_VA_NOSLEEP=1",
+            "-e",
+            "PEBBLE_WFE_NONCEREJECT=0",
+            "-e",
+            f"CONFIG={json.dumps(pebble_config(lifetime_s))}",
+            "-v",
+            f"{self.state / 'acme'}:/acme:ro",
+            command=[
+                "sh",
+                "-c",
+                'printf "%s" "$CONFIG" > /tmp/pebble.json; '
+                f"exec pebble -config /tmp/pebble.json -dnsserver {self.net.ip(DNS)}:53",
+            ],
+        )
 
     def short_lived_acme(self, lifetime_s: int = 120) -> None:
         """A second CA, acme-short.landfall.test, whose certificates live two minutes."""
@@ -162,13 +287,26 @@ class Lab:
 
     def acme_root(self, part: str = "acme") -> str | None:
         """The root that signs the site's certificates (pebble makes a new one at each start)."""
-        out = docker("exec", self.container(part), "python3", "-c",
-                     "import ssl,urllib.request as u;print(u.urlopen('https://127.0.0.1:15000/roots/0',"
-                     "context=ssl._create_unverified_context()).read().decode())", check=False)
+        out = docker(
+            "exec",
+            self.container(part),
+            "python3",
+            "-c",
+            "import ssl,urllib.request as u;print(u.urlopen('https://127.0.0.1:15000/roots/0',"
+            "context=ssl._create_unverified_context()).read().decode())",
+            check=False,
+        )
         return out if "BEGIN CERTIFICATE" in out else None
 
-    def host(self, name: str = "host", image: str = "landfall-lab/host:trixie", last: int = HOST,
-             publish: bool = False, tmpfs: Iterable[str] = (), memory: str = "") -> str:
+    def host(
+        self,
+        name: str = "host",
+        image: str = "landfall-lab/host:trixie",
+        last: int = HOST,
+        publish: bool = False,
+        tmpfs: Iterable[str] = (),
+        memory: str = "",
+    ) -> str:
         """A systemd host reached over SSH as root. Gives back its address."""
         images.ensure(image)
         self._ensure_state()
@@ -177,8 +315,19 @@ class Lab:
         for option in ("seccomp=unconfined", "systempaths=unconfined", "apparmor=unconfined"):
             args += ["--security-opt", option]
         v1 = not Path("/sys/fs/cgroup/cgroup.controllers").exists()
-        args += ["--cgroupns=private", "--tmpfs", "/run:exec", "--tmpfs", "/run/lock", "--tmpfs", "/tmp:exec",
-                 "-v", "/var/lib/docker", "--dns", self.net.ip(DNS)]
+        args += [
+            "--cgroupns=private",
+            "--tmpfs",
+            "/run:exec",
+            "--tmpfs",
+            "/run/lock",
+            "--tmpfs",
+            "/tmp:exec",
+            "-v",
+            "/var/lib/docker",
+            "--dns",
+            self.net.ip(DNS),
+        ]
         for mount in tmpfs:
             args += ["--tmpfs", mount]
         if memory:
@@ -193,12 +342,20 @@ class Lab:
         if started:
             container = self.container(name)
             public = self.key.with_suffix(".pub").read_text()
-            docker("exec", "-i", container, "sh", "-c", "mkdir -p /root/.ssh && cat > /root/.ssh/authorized_keys",
-                   stdin=public)
+            docker(
+                "exec",
+                "-i",
+                container,
+                "sh",
+                "-c",
+                "mkdir -p /root/.ssh && cat > /root/.ssh/authorized_keys",
+                stdin=public,
+            )
             acme = self.state / "acme" / "cert.pem"
             if acme.exists():  # as a company's image carries its own CA
-                docker("exec", "-i", container, "sh", "-c", "cat > /usr/local/share/lab-acme.pem",
-                       stdin=acme.read_bytes())
+                docker(
+                    "exec", "-i", container, "sh", "-c", "cat > /usr/local/share/lab-acme.pem", stdin=acme.read_bytes()
+                )
             wait_for(f"sshd on {name}", lambda: _tcp(address, 22), 60)
             self._trust(name, address)
         root = self.acme_root() if self.running("acme") else None
@@ -208,8 +365,12 @@ class Lab:
 
     def _trust(self, name: str, address: str) -> None:
         """Write the host's own keys, read through Docker and so not to be forged, into known_hosts."""
-        wait_for("host keys", lambda: docker("exec", self.container(name), "sh", "-c",
-                                             "cat /etc/ssh/ssh_host_ed25519_key.pub", check=False))
+        wait_for(
+            "host keys",
+            lambda: docker(
+                "exec", self.container(name), "sh", "-c", "cat /etc/ssh/ssh_host_ed25519_key.pub", check=False
+            ),
+        )
         keys = docker("exec", self.container(name), "sh", "-c", "cat /etc/ssh/ssh_host_*_key.pub")
         old = self.known_hosts.read_text().splitlines() if self.known_hosts.exists() else []
         lines = [line for line in old if not line.startswith(f"{address} ")]
@@ -222,8 +383,12 @@ class Lab:
         wait_for(f"sshd on {name}", lambda: _tcp(self.address(name), 22), 60)
 
     def address(self, name: str = "host") -> str:
-        found = docker("inspect", "-f", f'{{{{(index .NetworkSettings.Networks "{self.network}").IPAddress}}}}',
-                       self.container(name)).strip()
+        found = docker(
+            "inspect",
+            "-f",
+            f'{{{{(index .NetworkSettings.Networks "{self.network}").IPAddress}}}}',
+            self.container(name),
+        ).strip()
         return str(ipaddress.ip_address(found))
 
     def push(self, image: str, name: str) -> str:
@@ -251,12 +416,13 @@ class Lab:
 
 
 REGISTRY_START = (
-    "printf '%s\\n' 'version: 0.1' 'storage: {filesystem: {rootdirectory: /var/lib/registry}, delete: {enabled: true}}' "
+    "printf '%s\\n' 'version: 0.1' "
+    "'storage: {filesystem: {rootdirectory: /var/lib/registry}, delete: {enabled: true}}' "
     "'http: {addr: \":5000\"}' 'log: {level: warn}' > /tmp/registry.yml; exec docker-registry serve /tmp/registry.yml"
 )
 S3_START = (
-    "printf '%s' '{\"identities\":[{\"name\":\"landfall\",\"credentials\":[{\"accessKey\":\"landfall\",\"secretKey\":"
-    "\"landfall-lab-secret\"}],\"actions\":[\"Admin\",\"Read\",\"Write\",\"List\",\"Tagging\"]}]}' > /tmp/s3.json; "
+    'printf \'%s\' \'{"identities":[{"name":"landfall","credentials":[{"accessKey":"landfall","secretKey":'
+    '"landfall-lab-secret"}],"actions":["Admin","Read","Write","List","Tagging"]}]}\' > /tmp/s3.json; '
     "exec weed -logdir=/tmp server -dir=/data -ip=127.0.0.1 -ip.bind=0.0.0.0 -master.volumeSizeLimitMB=64 "
     "-volume.max=200 -s3 -s3.port=8333 -s3.port.iceberg=0 -s3.port.lance=0 -s3.config=/tmp/s3.json"
 )
@@ -264,13 +430,21 @@ S3_START = (
 
 def pebble_config(lifetime_s: int) -> dict[str, object]:
     """Pebble's configuration; its certificates live `lifetime_s` seconds."""
-    return {"pebble": {
-        "listenAddress": "0.0.0.0:14000", "managementListenAddress": "0.0.0.0:15000",
-        "certificate": "/acme/cert.pem", "privateKey": "/acme/key.pem", "httpPort": 80, "tlsPort": 443,
-        "ocspResponderURL": "", "externalAccountBindingRequired": False,
-        "domainBlocklist": ["blocked.site.test"], "retryAfter": {"authz": 1, "order": 1},
-        "certificateValidityPeriod": lifetime_s,
-    }}
+    return {
+        "pebble": {
+            "listenAddress": "0.0.0.0:14000",
+            "managementListenAddress": "0.0.0.0:15000",
+            "certificate": "/acme/cert.pem",
+            "privateKey": "/acme/key.pem",
+            "httpPort": 80,
+            "tlsPort": 443,
+            "ocspResponderURL": "",
+            "externalAccountBindingRequired": False,
+            "domainBlocklist": ["blocked.site.test"],
+            "retryAfter": {"authz": 1, "order": 1},
+            "certificateValidityPeriod": lifetime_s,
+        }
+    }
 
 
 def _tcp(host: str, port: int) -> bool:
@@ -294,5 +468,7 @@ def refuse_taken_port(port: int, variable: str) -> None:
 
     listing = subprocess.run([*sudo(), "ss", "-Hltnp", f"sport = :{port}"], capture_output=True, text=True, check=False)
     who = listing.stdout.split("users:", 1)[1].strip() if "users:" in listing.stdout else "a program that ss can't name"
-    raise LabError(f"port {port} on 127.0.0.1 is taken by {who}\n  stop that program, or choose another port: "
-                   f"{variable}={port + 1} make demo")
+    raise LabError(
+        f"port {port} on 127.0.0.1 is taken by {who}\n  stop that program, or choose another port: "
+        f"{variable}={port + 1} make demo"
+    )

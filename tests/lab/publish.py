@@ -16,15 +16,23 @@ STAND_INS = {
     "landfall-lab/python:3.13-slim": "library/python:3.13-slim",
 }
 # Image → target in the example's Dockerfile.
-JARVIS = {"auth": "auth-service", "registry": "registry-service", "tickets": "tickets-agent",
-          "finops": "finops-agent", "oxygen": "oxygen-agent", "web": "web-ui"}
+JARVIS = {
+    "auth": "auth-service",
+    "registry": "registry-service",
+    "tickets": "tickets-agent",
+    "finops": "finops-agent",
+    "oxygen": "oxygen-agent",
+    "web": "web-ui",
+}
 
 
 def _in_registry(lab: Lab, name: str) -> bool:
     repository, tag = name.rsplit(":", 1)
-    request = urllib.request.Request(f"http://127.0.0.1:{lab.port('registry')}/v2/{repository}/manifests/{tag}",
-                                     method="HEAD",
-                                     headers={"Accept": "application/vnd.docker.distribution.manifest.v2+json"})
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{lab.port('registry')}/v2/{repository}/manifests/{tag}",
+        method="HEAD",
+        headers={"Accept": "application/vnd.docker.distribution.manifest.v2+json"},
+    )
     try:
         with urllib.request.urlopen(request, timeout=5):
             return True
@@ -50,7 +58,7 @@ def _tree_hash(root: Path) -> str:
 
 
 def jarvis(lab: Lab, version: str = "1.0.0") -> None:
-    """Build the six images of examples/jarvis at `version` and push them, unless they are there from the same source."""
+    """Build the six images of examples/jarvis at `version` and push them, unless they are there already."""
     source = PROJECT / "examples" / "jarvis" / "app"
     base = "landfall-lab/python:3.13-slim"
     images.ensure(base)
@@ -61,8 +69,24 @@ def jarvis(lab: Lab, version: str = "1.0.0") -> None:
         old = docker("image", "inspect", "-f", '{{index .Config.Labels "landfall.recipe"}}', local, check=False).strip()
         if old != recipe:
             say(f"building jarvis-{name}:{version}")
-            run([*docker_argv(), "build", "-q", "-t", local, "--label", f"landfall.recipe={recipe}", "--build-arg",
-                 f"BASE={base}", "--build-arg", f"VERSION={version}", "--target", target, str(source)])
+            run(
+                [
+                    *docker_argv(),
+                    "build",
+                    "-q",
+                    "-t",
+                    local,
+                    "--label",
+                    f"landfall.recipe={recipe}",
+                    "--build-arg",
+                    f"BASE={base}",
+                    "--build-arg",
+                    f"VERSION={version}",
+                    "--target",
+                    target,
+                    str(source),
+                ]
+            )
         marker = lab.state / f"pushed-jarvis-{name}-{version}-{recipe}"
         if not marker.exists() or not _in_registry(lab, f"jarvis-{name}:{version}"):
             say(f"registry: jarvis-{name}:{version}")

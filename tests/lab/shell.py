@@ -43,8 +43,12 @@ def run(argv: Sequence[str], *, check: bool = True, stdin: bytes | str | None = 
     """Run `argv`, give back its stdout. Raises LabError with both streams' ends when it fails."""
     data = stdin.encode() if isinstance(stdin, str) else stdin
     done = subprocess.run(
-        list(argv), input=data, stdin=None if data is not None else subprocess.DEVNULL, capture_output=True,
-        timeout=timeout, check=False,
+        list(argv),
+        input=data,
+        stdin=None if data is not None else subprocess.DEVNULL,
+        capture_output=True,
+        timeout=timeout,
+        check=False,
     )
     if check and done.returncode:
         tail = (done.stdout[-1500:] + b"\n" + done.stderr[-3000:]).decode(errors="replace").strip()

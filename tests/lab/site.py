@@ -51,24 +51,54 @@ class Site:
         link = self.inventory / "group_vars"
         if not link.is_symlink():
             link.symlink_to(PROJECT / "inventories" / "local" / "group_vars")
-        content = {"landfall": {"hosts": {name: {
-            "ansible_host": self.lab.address(self.host), "lab_name": self.lab.name, "lab_project": str(PROJECT),
-            "lab_state": str(self.lab.state), **host_vars}}}}
+        content = {
+            "landfall": {
+                "hosts": {
+                    name: {
+                        "ansible_host": self.lab.address(self.host),
+                        "lab_name": self.lab.name,
+                        "lab_project": str(PROJECT),
+                        "lab_state": str(self.lab.state),
+                        **host_vars,
+                    }
+                }
+            }
+        }
         (self.inventory / "hosts.json").write_text(json.dumps(content, indent=2))
 
-    def play(self, playbook: str, *args: str, extra: dict[str, Any] | None = None, venv: str | None = None,
-             timeout: float = 900) -> Run:
+    def play(
+        self,
+        playbook: str,
+        *args: str,
+        extra: dict[str, Any] | None = None,
+        venv: str | None = None,
+        timeout: float = 900,
+    ) -> Run:
         binary = (Path(venv) if venv else Path(sys.executable).parent.parent) / "bin" / "ansible-playbook"
         argv = [str(binary), playbook, "-i", str(self.inventory / "hosts.json"), *args]
         if extra:
             argv += ["-e", json.dumps(extra)]
-        environment = {**os.environ, "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0",
-                       "ANSIBLE_NOCOLOR": "1", "LANDFALL_HTTPS_PORT": str(self.lab.port("https")),
-                       "ANSIBLE_COLLECTIONS_PATH": str(PROJECT / ".build" / "collections"),
-                       "PATH": f"{binary.parent}:{os.environ['PATH']}"}
+        environment = {
+            **os.environ,
+            "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"),
+            "ANSIBLE_FORCE_COLOR": "0",
+            "ANSIBLE_NOCOLOR": "1",
+            "LANDFALL_HTTPS_PORT": str(self.lab.port("https")),
+            "ANSIBLE_COLLECTIONS_PATH": str(PROJECT / ".build" / "collections"),
+            "PATH": f"{binary.parent}:{os.environ['PATH']}",
+        }
         began = time.monotonic()
-        done = subprocess.run(argv, cwd=PROJECT, env=environment, text=True, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=timeout, check=False)
+        done = subprocess.run(
+            argv,
+            cwd=PROJECT,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            timeout=timeout,
+            check=False,
+        )
         result = Run(done.returncode, done.stdout, time.monotonic() - began)
         log = self.lab.state / "runs"
         log.mkdir(exist_ok=True)
@@ -76,9 +106,22 @@ class Site:
         return result
 
     def ssh(self, command: str, check: bool = True) -> str:
-        return run(["ssh", "-i", str(self.lab.key), "-o", f"UserKnownHostsFile={self.lab.known_hosts}",
-                    "-o", "StrictHostKeyChecking=yes", "-o", "IdentitiesOnly=yes",
-                    f"root@{self.lab.address(self.host)}", command], check=check)
+        return run(
+            [
+                "ssh",
+                "-i",
+                str(self.lab.key),
+                "-o",
+                f"UserKnownHostsFile={self.lab.known_hosts}",
+                "-o",
+                "StrictHostKeyChecking=yes",
+                "-o",
+                "IdentitiesOnly=yes",
+                f"root@{self.lab.address(self.host)}",
+                command,
+            ],
+            check=check,
+        )
 
     def sh(self, command: str, check: bool = True) -> str:
         """A shell command on the host, past SSH."""
@@ -88,7 +131,7 @@ class Site:
         """All that a refused run must leave as it was: files of the product, containers, firewall, packages."""
         script = {
             "files": "find /opt/landfall /etc/landfall /etc/ssh /etc/ufw /etc/docker /etc/fail2ban -type f 2>/dev/null "
-                     "! -name journal ! -name lock ! -path '*/landfall/*/evidence*' | sort | xargs -r sha256sum",
+            "! -name journal ! -name lock ! -path '*/landfall/*/evidence*' | sort | xargs -r sha256sum",
             "containers": "docker ps -a --no-trunc --format '{{.ID}} {{.Names}} {{.State}}' 2>/dev/null | sort",
             "packages": "dpkg-query -W | sha256sum",
             "firewall": "iptables-save 2>/dev/null | grep -E '^(-A|:)' | grep -v '\\[' | sort | sha256sum",

@@ -46,28 +46,56 @@ def lanes() -> tuple[list[Step], list[Step]]:
     if OTHER.is_dir():
         one.append(Step("sanity-other", ("scripts/sanity", ".venv-other")))
     one += [Step(f"molecule-{name}", (str(BIN / "molecule"), "test", "-s", name)) for name in scenarios()]
-    two = [Step("e2e", (str(BIN / "python"), "-m", "pytest", "tests/e2e", "-v", "-x" if os.environ.get("CI") is None
-                        else "-v", "--durations=12"), minutes=45),
-           Step("integration", (str(BIN / "python"), "-m", "pytest", "tests/integration", "-v"))]
+    two = [
+        Step(
+            "e2e",
+            (
+                str(BIN / "python"),
+                "-m",
+                "pytest",
+                "tests/e2e",
+                "-v",
+                "-x" if os.environ.get("CI") is None else "-v",
+                "--durations=12",
+            ),
+            minutes=45,
+        ),
+        Step("integration", (str(BIN / "python"), "-m", "pytest", "tests/integration", "-v")),
+    ]
     return one, two
 
 
 def run(step: Step, lock: threading.Lock) -> tuple[Step, bool, float]:
     log = LOGS / f"{step.name}.log"
-    environment = {**os.environ, "PATH": f"{step.bin}:{os.environ['PATH']}", "ANSIBLE_NOCOLOR": "1", "NO_COLOR": "1",
-                   "PY_COLORS": "0", "ANSIBLE_COLLECTIONS_PATH": str(PROJECT / ".build" / "collections"),
-                   "PYTHONPATH": f"{PROJECT / 'tests'}:{PROJECT / '.build' / 'collections'}"}
+    environment = {
+        **os.environ,
+        "PATH": f"{step.bin}:{os.environ['PATH']}",
+        "ANSIBLE_NOCOLOR": "1",
+        "NO_COLOR": "1",
+        "PY_COLORS": "0",
+        "ANSIBLE_COLLECTIONS_PATH": str(PROJECT / ".build" / "collections"),
+        "PYTHONPATH": f"{PROJECT / 'tests'}:{PROJECT / '.build' / 'collections'}",
+    }
     began = time.monotonic()
     with log.open("w") as stream:
         try:
-            code = subprocess.run(step.argv, cwd=PROJECT, env=environment, stdin=subprocess.DEVNULL, stdout=stream,
-                                  stderr=subprocess.STDOUT, timeout=step.minutes * 60, check=False).returncode
+            code = subprocess.run(
+                step.argv,
+                cwd=PROJECT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                timeout=step.minutes * 60,
+                check=False,
+            ).returncode
         except subprocess.TimeoutExpired:
             code = 124
             stream.write(f"\nended after {step.minutes} minutes\n")
     seconds = time.monotonic() - began
-    good = code == 0 or (code == 5 and step.name == "integration" and not list(
-        (PROJECT / "tests" / "integration").glob("**/test_*.py")))
+    good = code == 0 or (
+        code == 5 and step.name == "integration" and not list((PROJECT / "tests" / "integration").glob("**/test_*.py"))
+    )
     with lock:
         print(f"{'ok    ' if good else 'FAILED'} {step.name:<24} {seconds:6.0f} s", flush=True)
         lines = log.read_text(errors="replace").splitlines()

@@ -31,8 +31,15 @@ class CertificateError(Exception):
 
 def _run(argv: Sequence[str], env: Mapping[str, str] | None = None, timeout: float = 300) -> tuple[int, str]:
     try:
-        done = subprocess.run(list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              env={**os.environ, **(env or {})}, timeout=timeout, check=False)
+        done = subprocess.run(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(env or {})},
+            timeout=timeout,
+            check=False,
+        )
     except FileNotFoundError:
         return 127, f"{argv[0]} is not installed"
     except subprocess.TimeoutExpired:
@@ -44,8 +51,23 @@ def read(path: Path) -> Observed | None:
     """The certificate in a PEM file's first block; None when there is none or it can't be read."""
     if not path.is_file():
         return None
-    rc, out = _run(["openssl", "x509", "-in", str(path), "-noout", "-startdate", "-enddate", "-subject", "-issuer",
-                    "-nameopt", "RFC2253", "-ext", "subjectAltName"])
+    rc, out = _run(
+        [
+            "openssl",
+            "x509",
+            "-in",
+            str(path),
+            "-noout",
+            "-startdate",
+            "-enddate",
+            "-subject",
+            "-issuer",
+            "-nameopt",
+            "RFC2253",
+            "-ext",
+            "subjectAltName",
+        ]
+    )
     if rc:
         return None
     fields = dict(re.findall(r"^(notBefore|notAfter|subject|issuer)=\s*(.*)$", out, re.MULTILINE))
@@ -55,9 +77,12 @@ def read(path: Path) -> Observed | None:
 
     common_name = re.search(r"CN=([^,]+)", fields.get("issuer", ""))
     return Observed(
-        names=tuple(re.findall(r"DNS:([^,\s]+)", out)), not_before=moment(fields["notBefore"]),
-        not_after=moment(fields["notAfter"]), self_signed=fields.get("subject") == fields.get("issuer"),
-        issuer=common_name.group(1) if common_name else fields.get("issuer", ""))
+        names=tuple(re.findall(r"DNS:([^,\s]+)", out)),
+        not_before=moment(fields["notBefore"]),
+        not_after=moment(fields["notAfter"]),
+        self_signed=fields.get("subject") == fields.get("issuer"),
+        issuer=common_name.group(1) if common_name else fields.get("issuer", ""),
+    )
 
 
 class Certificates:
@@ -68,9 +93,20 @@ class Certificates:
     :param reload: argv that makes nginx read its files again, or empty
     """
 
-    def __init__(self, root: str, *, directory: str, email: str = "", ca_bundle: str = "", owner: int = 101,
-                 share: float = 1 / 3, key_type: str = "ecdsa", reload: Sequence[str] = (),
-                 certbot: str = "certbot", state: str = "/etc/letsencrypt") -> None:
+    def __init__(
+        self,
+        root: str,
+        *,
+        directory: str,
+        email: str = "",
+        ca_bundle: str = "",
+        owner: int = 101,
+        share: float = 1 / 3,
+        key_type: str = "ecdsa",
+        reload: Sequence[str] = (),
+        certbot: str = "certbot",
+        state: str = "/etc/letsencrypt",
+    ) -> None:
         self.certs = Path(root, "certs")
         self.webroot = str(Path(root, "www"))
         self.directory, self.email, self.ca_bundle = directory, email, ca_bundle
@@ -91,9 +127,28 @@ class Certificates:
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True, mode=0o700)
         names = ",".join(f"DNS:{domain}" for domain in wanted.domains)
-        rc, out = _run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                        "-days", "3650", "-subj", "/CN=landfall placeholder", "-addext", f"subjectAltName={names}",
-                        "-keyout", str(work / "privkey.pem"), "-out", str(work / "fullchain.pem")])
+        rc, out = _run(
+            [
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+                "-days",
+                "3650",
+                "-subj",
+                "/CN=landfall placeholder",
+                "-addext",
+                f"subjectAltName={names}",
+                "-keyout",
+                str(work / "privkey.pem"),
+                "-out",
+                str(work / "fullchain.pem"),
+            ]
+        )
         if rc:
             raise CertificateError(f"openssl could not make the placeholder for {wanted.name}: {out.strip()[-400:]}")
         self._install(wanted, (work / "fullchain.pem").read_bytes(), (work / "privkey.pem").read_bytes())
@@ -103,8 +158,15 @@ class Certificates:
     def obtain(self, wanted: Wanted) -> None:
         """Issue or renew through the CA and put it in place. Raises CertificateError with the reason and the remedy."""
         env = {"REQUESTS_CA_BUNDLE": self.ca_bundle} if self.ca_bundle else {}
-        argv = certbot_argv(wanted, directory=self.directory, webroot=self.webroot, email=self.email,
-                            key_type=self.key_type, binary=self.certbot, state=self.state)
+        argv = certbot_argv(
+            wanted,
+            directory=self.directory,
+            webroot=self.webroot,
+            email=self.email,
+            key_type=self.key_type,
+            binary=self.certbot,
+            state=self.state,
+        )
         rc, out = _run(argv, env)
         if rc:
             raise CertificateError(f"certificate {wanted.name} ({', '.join(wanted.domains)}): {explain(out)}")
@@ -150,8 +212,11 @@ class Certificates:
         link.rename(target)
         for old in (self.certs / ".versions").glob(f"{wanted.name}-*"):
             # The one before stays: nginx may be between reading the two.
-            if re.fullmatch(re.escape(wanted.name) + r"-[0-9a-f]{16}", old.name) and old != version and (
-                    previous is None or old.name != Path(previous).name):
+            if (
+                re.fullmatch(re.escape(wanted.name) + r"-[0-9a-f]{16}", old.name)
+                and old != version
+                and (previous is None or old.name != Path(previous).name)
+            ):
                 shutil.rmtree(old, ignore_errors=True)
 
 
@@ -160,7 +225,9 @@ def load(path: str = "/etc/landfall/certificates.json") -> tuple[Certificates, l
     try:
         settings = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise CertificateError(f"{path} is not there: no certificates were configured on this host; "
-                               "run site.yml with certificates_list or a routed stack") from None
+        raise CertificateError(
+            f"{path} is not there: no certificates were configured on this host; "
+            "run site.yml with certificates_list or a routed stack"
+        ) from None
     wanted = [Wanted.from_dict(one) for one in settings.pop("list")]
     return Certificates(settings.pop("root"), **settings), wanted

@@ -37,8 +37,10 @@ class Wanted:
             raise ValueError(f"certificate {name}: `domains` is empty; list the names it is for")
         for domain in domains:
             if not re.fullmatch(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}|localhost", domain):
-                raise ValueError(f"certificate {name}: {domain!r} is no host name that an ACME CA issues for by webroot"
-                                 + (" (wildcards need a DNS challenge)" if "*" in domain else ""))
+                raise ValueError(
+                    f"certificate {name}: {domain!r} is no host name that an ACME CA issues for by webroot"
+                    + (" (wildcards need a DNS challenge)" if "*" in domain else "")
+                )
         return cls(name, domains)
 
 
@@ -82,12 +84,18 @@ def decide(wanted: Wanted, observed: Observed | None, now: datetime, share: floa
     extra = sorted(set(observed.names) - set(wanted.domains))
     if missing or extra:
         parts = ([f"it lacks {', '.join(missing)}"] if missing else []) + (
-            [f"it still names {', '.join(extra)}"] if extra else [])
+            [f"it still names {', '.join(extra)}"] if extra else []
+        )
         return Step(wanted, "issue", " and ".join(parts))
     left = observed.not_after - now
     if due(observed.not_before, observed.not_after, now, share):
-        return Step(wanted, "renew", "it has expired" if left <= timedelta(0) else f"{describe(left)} left of "
-                    f"{describe(observed.not_after - observed.not_before)}")
+        return Step(
+            wanted,
+            "renew",
+            "it has expired"
+            if left <= timedelta(0)
+            else f"{describe(left)} left of {describe(observed.not_after - observed.not_before)}",
+        )
     return Step(wanted, "keep", f"good for {describe(left)}")
 
 
@@ -100,16 +108,40 @@ def describe(span: timedelta) -> str:
     return f"{seconds} seconds"
 
 
-def certbot_argv(wanted: Wanted, *, directory: str, webroot: str, email: str, key_type: str = "ecdsa",
-                 binary: str = "certbot", state: str = "/etc/letsencrypt") -> list[str]:
+def certbot_argv(
+    wanted: Wanted,
+    *,
+    directory: str,
+    webroot: str,
+    email: str,
+    key_type: str = "ecdsa",
+    binary: str = "certbot",
+    state: str = "/etc/letsencrypt",
+) -> list[str]:
     """The one command for both issue and renewal.
 
     ``certonly`` with the whole wanted list: no state of certbot's decides anything, so a changed list, a lost
     /etc/letsencrypt and a renewal are the same case. The flags exist since certbot 1.21 (Ubuntu 22.04).
     """
-    argv = [binary, "certonly", "--non-interactive", "--agree-tos", "--webroot", "--webroot-path", webroot,
-            "--server", directory, "--cert-name", wanted.name, "--key-type", key_type, "--force-renewal",
-            "--renew-with-new-domains", "--config-dir", state]
+    argv = [
+        binary,
+        "certonly",
+        "--non-interactive",
+        "--agree-tos",
+        "--webroot",
+        "--webroot-path",
+        webroot,
+        "--server",
+        directory,
+        "--cert-name",
+        wanted.name,
+        "--key-type",
+        key_type,
+        "--force-renewal",
+        "--renew-with-new-domains",
+        "--config-dir",
+        state,
+    ]
     argv += ["--email", email, "--no-eff-email"] if email else ["--register-unsafely-without-email"]
     for domain in wanted.domains:
         argv += ["--domain", domain]
@@ -118,27 +150,54 @@ def certbot_argv(wanted: Wanted, *, directory: str, webroot: str, email: str, ke
 
 # ACME problem types (RFC 8555, section 6.7) and what certbot prints around them, most telling first.
 _REASONS: tuple[tuple[str, str, str], ...] = (
-    (r"rateLimited|too many (certificates|failed authorizations|requests)", "the CA's rate limit is reached",
-     "wait until the time it names (a week for certificates, an hour for failed tries); test against the staging "
-     "directory meanwhile (certificates_acme_directory)"),
-    (r"urn:ietf:params:acme:error:caa|CAA record", "a CAA record of the domain forbids this CA",
-     "add the CA to the domain's CAA records, or remove them"),
-    (r"NXDOMAIN|error:dns|DNS problem|no valid (A|IP)", "the name does not resolve to an address",
-     "set an A (and AAAA) record for it that points to this host, and wait until it is visible everywhere"),
-    (r"rejectedIdentifier|blocked|policy forbids", "the CA refuses to issue for this name",
-     "check the spelling of the domain; test names cannot be issued by a public CA"),
-    (r"Connection refused|error:connection|Timeout during connect|Fetching http", "the CA could not reach port 80 "
-     "of the name's address", "check that the name's A and AAAA records are this host's, and that port 80 is open in "
-     "every firewall before it (the provider's too)"),
-    (r"unauthorized|Invalid response from", "something else than this host answered the challenge",
-     "the name's A or AAAA record points elsewhere, or a proxy stands before this host; correct it"),
-    (r"invalidEmail|invalidContact|unsupportedContact", "the CA refuses the contact address",
-     "set certificates_email to an address that exists, or to an empty string"),
-    (r"CERTIFICATE_VERIFY_FAILED|certificate verify failed", "the ACME directory's own certificate is not trusted",
-     "for a private CA set certificates_ca_bundle to its root certificate"),
-    (r"NewConnectionError|Name or service not known|Failed to establish|Max retries exceeded|"
-     r"Temporary failure in name resolution|Network is unreachable", "the ACME directory cannot be reached",
-     "check the host's outgoing network and certificates_acme_directory"),
+    (
+        r"rateLimited|too many (certificates|failed authorizations|requests)",
+        "the CA's rate limit is reached",
+        "wait until the time it names (a week for certificates, an hour for failed tries); test against the staging "
+        "directory meanwhile (certificates_acme_directory)",
+    ),
+    (
+        r"urn:ietf:params:acme:error:caa|CAA record",
+        "a CAA record of the domain forbids this CA",
+        "add the CA to the domain's CAA records, or remove them",
+    ),
+    (
+        r"NXDOMAIN|error:dns|DNS problem|no valid (A|IP)",
+        "the name does not resolve to an address",
+        "set an A (and AAAA) record for it that points to this host, and wait until it is visible everywhere",
+    ),
+    (
+        r"rejectedIdentifier|blocked|policy forbids",
+        "the CA refuses to issue for this name",
+        "check the spelling of the domain; test names cannot be issued by a public CA",
+    ),
+    (
+        r"Connection refused|error:connection|Timeout during connect|Fetching http",
+        "the CA could not reach port 80 of the name's address",
+        "check that the name's A and AAAA records are this host's, and that port 80 is open in "
+        "every firewall before it (the provider's too)",
+    ),
+    (
+        r"unauthorized|Invalid response from",
+        "something else than this host answered the challenge",
+        "the name's A or AAAA record points elsewhere, or a proxy stands before this host; correct it",
+    ),
+    (
+        r"invalidEmail|invalidContact|unsupportedContact",
+        "the CA refuses the contact address",
+        "set certificates_email to an address that exists, or to an empty string",
+    ),
+    (
+        r"CERTIFICATE_VERIFY_FAILED|certificate verify failed",
+        "the ACME directory's own certificate is not trusted",
+        "for a private CA set certificates_ca_bundle to its root certificate",
+    ),
+    (
+        r"NewConnectionError|Name or service not known|Failed to establish|Max retries exceeded|"
+        r"Temporary failure in name resolution|Network is unreachable",
+        "the ACME directory cannot be reached",
+        "check the host's outgoing network and certificates_acme_directory",
+    ),
     (r"another instance of certbot", "another certbot is running", "wait until it has ended, then run again"),
     (r"No space left on device", "the disk is full", "free some space, then run again"),
 )
@@ -147,8 +206,13 @@ _REASONS: tuple[tuple[str, str, str], ...] = (
 def explain(text: str) -> str:
     """Certbot's output as one sentence with its remedy; the CA's own detail is kept at the end."""
     detail = " ".join(re.findall(r"Detail:\s*(.+)", text)) or next(
-        (line.strip() for line in reversed(text.splitlines()) if line.strip()
-         and not line.startswith(("Ask for help", "Saving debug log", "See the logfile"))), "no output")
+        (
+            line.strip()
+            for line in reversed(text.splitlines())
+            if line.strip() and not line.startswith(("Ask for help", "Saving debug log", "See the logfile"))
+        ),
+        "no output",
+    )
     for pattern, what, remedy in _REASONS:
         if re.search(pattern, text, re.IGNORECASE):
             return f"{what}: {remedy}. (The answer was: {detail[:400]})"

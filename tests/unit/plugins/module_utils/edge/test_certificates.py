@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 
 import pytest
+
 from ansible_collections.landfall.stack.plugins.module_utils.edge.certificates import (
     Observed,
     Wanted,
@@ -90,8 +91,10 @@ def test_one_command_for_issue_and_renewal():
         ("Error: urn:ietf:params:acme:error:rateLimited :: too many certificates (5) already issued", "rate limit"),
         ("  Type:   dns\n  Detail: DNS problem: NXDOMAIN looking up A for x.test", "does not resolve"),
         ("  Type:   connection\n  Detail: 192.0.2.1: Fetching http://x.test/: Connection refused", "port 80"),
-        ("  Type:   unauthorized\n  Detail: 192.0.2.1: Invalid response from http://x.test/.well-known: 404",
-         "something else than this host"),
+        (
+            "  Type:   unauthorized\n  Detail: 192.0.2.1: Invalid response from http://x.test/.well-known: 404",
+            "something else than this host",
+        ),
         ("  Type:   caa\n  Detail: CAA record for x.test prevents issuance", "CAA"),
         ("urn:ietf:params:acme:error:rejectedIdentifier :: policy forbids issuing for x.test", "refuses to issue"),
         ("requests.exceptions.SSLError: CERTIFICATE_VERIFY_FAILED", "certificates_ca_bundle"),
@@ -107,9 +110,14 @@ def test_failures_are_explained_with_a_remedy(output, words):
 
 def test_spans_read_like_speech():
     assert [describe(timedelta(seconds=s)) for s in (90, 150, 7300, 86400 * 3)] == [
-        "90 seconds", "2 minutes", "2 hours", "3 days"]
+        "90 seconds",
+        "2 minutes",
+        "2 hours",
+        "3 days",
+    ]
 
 
 def test_list_shows_what_is_next():
-    lines = render_list([("shop", observed(), decide(SHOP, observed(), START)), ("new", None, decide(SHOP, None, START))])
+    rows = [("shop", observed(), decide(SHOP, observed(), START)), ("new", None, decide(SHOP, None, START))]
+    lines = render_list(rows)
     assert "keep: good for 90 days" in lines[1] and "issue: there is none yet" in lines[2]
