@@ -21,8 +21,6 @@ attributes:
   diff_mode:
     description: Shows each file before and after, but for those that are secret.
     support: full
-extends_documentation_fragment:
-  - ansible.builtin.action_common_attributes
 options:
   files:
     description: The files.

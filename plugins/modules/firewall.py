@@ -24,8 +24,6 @@ attributes:
   diff_mode:
     description: Shows rules and policies before and after.
     support: full
-extends_documentation_fragment:
-  - ansible.builtin.action_common_attributes
 options:
   rules:
     description: What may come in. The list must hold the SSH port.

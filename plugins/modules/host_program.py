@@ -75,7 +75,7 @@ sys.path.insert(0, "{library}")
 
 from ansible_collections.landfall.stack.plugins.module_utils.cli.main import main
 
-sys.exit(main())
+raise SystemExit(main())
 """
 
 

@@ -316,7 +316,7 @@ class Deployment:
         seen = self._wait(awaited, before)
         for name in sorted({one.service for one in seen if one.status == "running" and one.restart_policy == "no"}):
             self.warnings.append(
-                f"service {name} has no restart policy, so it stays down after a reboot: give it restart: unless-stopped"
+                f"service {name} has no restart policy, so a reboot leaves it down: give it restart: unless-stopped"
             )
         self._step(record, "routes written")
         text = self._routes(model, seen)

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 
 import pytest
+
 from ansible_collections.landfall.stack.plugins.module_utils.clients.files import StackBusy, StackDir
 from ansible_collections.landfall.stack.plugins.module_utils.compose.model import build_model
 from ansible_collections.landfall.stack.plugins.module_utils.rollout import report
@@ -102,7 +104,7 @@ class World:
                 with open(env_files[1], encoding="utf-8") as file:
                     env = file.read()
                 for name, service in config["services"].items():
-                    hash_ = f"{service['image']} {env}"
+                    hash_ = hashlib.sha256(f"{service['image']} {env}".encode()).hexdigest()
                     there = world.running.get(f"toy-{name}-1")
                     if there and there["Config"]["Labels"]["com.docker.compose.config-hash"] == hash_:
                         continue

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ansible_collections.landfall.stack.plugins.module_utils.rollout import health, ports
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.health import Observation, judge
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ansible_collections.landfall.stack.plugins.module_utils.rollout import release
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.release import Content, Release
 

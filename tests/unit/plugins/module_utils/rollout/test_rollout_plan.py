@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ansible_collections.landfall.stack.plugins.module_utils.compose.model import build_model
 from ansible_collections.landfall.stack.plugins.module_utils.rollout import payload, plan
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.plan import ImageStep, Refused
