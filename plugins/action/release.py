@@ -27,7 +27,8 @@ INLINE = 1024 * 1024
 class ActionModule(ActionBase):
     """See the module's documentation for its parameters."""
 
-    TRANSFERS_FILES = True
+    # A temporary directory costs a round trip; only a large project needs one.
+    TRANSFERS_FILES = False
     _requires_connection = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:

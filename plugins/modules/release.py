@@ -246,6 +246,7 @@ rolled_back_to:
 """
 
 import base64
+import errno
 import os
 
 from ansible.module_utils.basic import AnsibleModule
@@ -421,6 +422,14 @@ def main() -> None:
         module.fail_json(msg=str(problem), **problem.result)
     except (Refused, StackBusy, ValueError) as problem:
         module.fail_json(msg=str(problem))
+    except OSError as problem:
+        where = problem.filename or module.params["root"]
+        full = problem.errno == errno.ENOSPC
+        hint = "free some space ('docker system df' shows what images take)" if full else "check the host's file system"
+        module.fail_json(
+            msg=f"stack {module.params['stack']}: {where}: {problem.strerror}. To go on, {hint}, and deploy again: "
+            "a release that was begun is finished then"
+        )
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import argparse
 
 from . import images
 from .lab import OCTETS, Lab
+from .publish import stand_ins
 from .shell import LabError, say
 
 
@@ -13,7 +14,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="lab", description=__doc__)
     parser.add_argument("--lab", default="demo", choices=list(OCTETS))
     sub = parser.add_subparsers(dest="verb", required=True)
-    for verb in ("services", "down", "ca"):
+    for verb in ("services", "down", "ca", "publish"):
         sub.add_parser(verb)
     host = sub.add_parser("host")
     host.add_argument("name")
@@ -32,6 +33,9 @@ def main(argv: list[str] | None = None) -> int:
         elif args.verb == "host":
             lab.services()  # the hosts ask its DNS server
             print(lab.host(args.name, args.image, args.last, args.publish))
+        elif args.verb == "publish":
+            lab.services()
+            stand_ins(lab)
         elif args.verb == "reboot":
             lab.reboot(args.name)
         elif args.verb == "remove":

@@ -366,8 +366,8 @@ class Deployment:
             secret_digests=dict(decision.secret_digests),
         )
         private = {**self._private(decision.content), "release.json": record.to_json()}
-        staged = self.store.stage(record.id, req.files, req.executable, private)
         try:
+            staged = self.store.stage(record.id, req.files, req.executable, private)
             config, model = self._read(record, staged)
             plan.image_steps(model, req.build)
         except Exception:

@@ -299,6 +299,18 @@ def test_a_route_to_a_port_nobody_listens_on(world):
     assert json.loads(world.routes)["routes"][0]["port"] == 8080
 
 
+def test_a_container_that_never_gets_healthy(world):
+    start = world.start
+
+    def endless(service, image, config_hash):
+        start(service, image, config_hash)
+        world.running[f"toy-{service}-1"]["State"]["Health"]["Status"] = "starting"
+
+    world.start = endless
+    with pytest.raises(DeployFailed, match="not well after 30 s: its healthcheck says starting"):
+        world.deploy(deadline=30.0)
+
+
 def test_a_failing_rollback_is_told(world):
     world.deploy()
     world.broken = {"web"}
