@@ -1,4 +1,4 @@
-"""Certificates from a real ACME CA lie where nginx reads them, readable by nginx's uid alone, and a timer renews them."""
+"""Certificates of a real ACME CA lie where nginx reads them, for its uid alone, and a timer renews them."""
 
 from __future__ import annotations
 
