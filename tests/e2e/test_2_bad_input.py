@@ -45,9 +45,13 @@ REFUSED = [
     (
         "unknown-key",
         GOOD.replace("port: 8000}", "port: 8000, protocl: http}"),
-        ["compose.yaml:13", "web", "protocl", "did you mean 'protocol'"],
+        ["compose.yaml:12", "web", "protocl", "did you mean 'protocol'"],
     ),
-    ("unknown-top-key", GOOD.replace("domains:", "domain:"), ["compose.yaml:3", "'domain'", "'domains'"]),
+    (
+        "unknown-top-key",
+        GOOD.replace("domains:", "domain:"),
+        ["compose.yaml:3", "x-landfall.domain: unknown key", "'domains'"],
+    ),
     (
         "two-services-one-route",
         GOOD + GOOD[GOOD.index("  web:") :].replace("  web:", "  shop:", 1),

@@ -99,6 +99,20 @@ class Lab:
     def exists(self, part: str) -> bool:
         return bool(docker("inspect", "-f", "{{.Id}}", self.container(part), check=False).strip())
 
+    def _own(self) -> None:
+        """Take away what another checkout left under this lab's name: its keys and mounts are not ours.
+
+        Raises LabError for a demo whose checkout is still there: it may be in use.
+        """
+        listing = docker("ps", "-aq", "--filter", f"label=landfall.lab={self.name}").split()
+        for container in listing:
+            owner = docker("inspect", "-f", '{{index .Config.Labels "landfall.checkout"}}', container).strip()
+            if owner == str(PROJECT):
+                continue
+            if self.name == "demo" and Path(owner, "tests", "lab").is_dir():
+                raise LabError(f"the demo of another checkout is there ({owner}); run `make clean` in it first")
+            docker("rm", "-f", "-v", container)
+
     # -- parts ---------------------------------------------------------------------------------------------------
     def _ensure_state(self) -> None:
         self.state.mkdir(parents=True, exist_ok=True)
@@ -149,6 +163,8 @@ class Lab:
             part,
             "--label",
             f"landfall.lab={self.name}",
+            "--label",
+            f"landfall.checkout={PROJECT}",
             "--network",
             self.network,
             "--ip",
@@ -197,6 +213,7 @@ class Lab:
     def services(self) -> None:
         """DNS, registry, ACME CA and S3."""
         images.ensure("landfall-lab/services:trixie")
+        self._own()
         self._ensure_state()
         self._ensure_network()
         self._ensure_ca()
@@ -309,6 +326,7 @@ class Lab:
     ) -> str:
         """A systemd host reached over SSH as root. Gives back its address."""
         images.ensure(image)
+        self._own()
         self._ensure_state()
         self._ensure_network()
         args = [f"--cap-add={cap}" for cap in CAPS]

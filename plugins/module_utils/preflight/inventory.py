@@ -147,7 +147,7 @@ def check_stack(name: str, src: str, lint: Mapping[str, Any], secrets: Iterable[
         Finding(
             "variables",
             ERROR,
-            f"Stack {name}: the Compose file needs {variable}, and nobody sets it.",
+            f"Stack {name}: the Compose file needs {variable}, and nobody sets it{_details(variable, problems)}.",
             f"Set {variable} in env, env_file or secrets of stack {name}, "
             f"or give it a default in the Compose file: ${{{variable}:-…}}",
         )
@@ -155,6 +155,15 @@ def check_stack(name: str, src: str, lint: Mapping[str, Any], secrets: Iterable[
     ]
     found += [Finding("stack", WARNING, f"Stack {name}: {text}") for text in lint.get("warnings_found") or ()]
     return found or [Finding("stack", OK, f"{name} is sound")]
+
+
+def _details(variable: str, problems: Iterable[str]) -> str:
+    """Where the variable stands, and what the file's author says of it (``${NAME:?words}``); empty when not known."""
+    for problem in problems:
+        match = re.search(rf"^(.*?): variable {re.escape(variable)} is not set(?: \((.*?)\))?(?:;|$)", problem)
+        if match:
+            return (f": {match[2]}" if match[2] else "") + f" ({match[1]})"
+    return ""
 
 
 def _repeats(problem: str, variables: Sequence[str]) -> bool:
