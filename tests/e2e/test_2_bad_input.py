@@ -132,9 +132,9 @@ BAD_RELEASES = [
             "import socket; socket.create_connection(('127.0.0.1', 8000), 2)",
             "print('the database is away'); raise SystemExit(1)",
         ),
-        ["web", "unhealthy", "the database is away"],
+        ["web", "its healthcheck fails", "the database is away", "Rolled back to release"],
     ),
-    ("nobody-listens", GOOD.replace("port: 8000}", "port: 8001}"), ["web", "8001", "8000"]),
+    ("nobody-listens", GOOD.replace("port: 8000}", "port: 8001}"), ["web", "8001", "8000", "Rolled back to release"]),
     (
         "dies-at-once",
         GOOD.replace('[python3, -m, http.server, "8000"]', "[python3, -c, \"raise SystemExit('no config')\"]"),
