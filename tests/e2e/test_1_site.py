@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 import socket
 import ssl
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -81,6 +84,19 @@ def test_the_other_ansible_core_agrees(site, project):
         pytest.skip("this machine has one Python for ansible-core only")
     run = site.play("site.yml", venv=str(other))
     assert run.rc == 0 and run.total("changed") == 0, run.output[-6000:]
+
+
+def test_the_built_collection_installs_and_runs_by_name(site, project, tmp_path):
+    galaxy = [str(Path(sys.executable).parent / "ansible-galaxy"), "collection"]
+    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(tmp_path)}
+    for argv in (
+        [*galaxy, "build", "--output-path", str(tmp_path), str(project)],
+        [*galaxy, "install", "--no-deps", "-p", str(tmp_path), str(tmp_path / "landfall-stack-0.1.0.tar.gz")],
+    ):
+        done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    run = site.play("landfall.stack.status", collections=str(tmp_path))
+    assert run.rc == 0 and "All well" in run.output, run.output[-3000:]
 
 
 def test_no_secret_in_any_output(site, lab):

@@ -73,6 +73,7 @@ class Site:
         extra: dict[str, Any] | None = None,
         venv: str | None = None,
         timeout: float = 900,
+        collections: str | None = None,
     ) -> Run:
         binary = (Path(venv) if venv else Path(sys.executable).parent.parent) / "bin" / "ansible-playbook"
         argv = [str(binary), playbook, "-i", str(self.inventory / "hosts.json"), *args]
@@ -84,7 +85,7 @@ class Site:
             "ANSIBLE_FORCE_COLOR": "0",
             "ANSIBLE_NOCOLOR": "1",
             "LANDFALL_HTTPS_PORT": str(self.lab.port("https")),
-            "ANSIBLE_COLLECTIONS_PATH": str(PROJECT / ".build" / "collections"),
+            "ANSIBLE_COLLECTIONS_PATH": collections or str(PROJECT / ".build" / "collections"),
             "PATH": f"{binary.parent}:{os.environ['PATH']}",
         }
         began = time.monotonic()
