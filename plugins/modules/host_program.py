@@ -55,6 +55,7 @@ missing_packages:
 """
 
 import base64
+import gzip
 import hashlib
 import importlib.util
 import io
@@ -122,7 +123,8 @@ def main() -> None:
     if not module.params["payload"]:
         module.fail_json(msg="no library arrived: landfall.stack.host_program runs through its action plugin")
     data = base64.b64decode(module.params["payload"])
-    digest = hashlib.sha256(data).hexdigest()
+    # Of the content, not of its compression, which differs between controllers.
+    digest = hashlib.sha256(gzip.decompress(data)).hexdigest()
     library, program = module.params["library"], module.params["program"]
     text = PROGRAM.format(library=library)
     link = os.path.join(library, "ansible_collections")
