@@ -78,7 +78,7 @@ def test_fail2ban_bans_and_unbans(host):
         assert address in host.check_output("fail2ban-client status sshd")
         # The rule appears with the first ban, a moment later.
         assert (
-            host.run("for i in 1 2 3 4 5 6; do iptables -S | grep -q %s && exit 0; sleep 0.5; done; exit 1", address).rc
+            host.run("for i in $(seq 1 30); do iptables -S | grep -q %s && exit 0; sleep 0.5; done; exit 1", address).rc
             == 0
         )
     finally:
