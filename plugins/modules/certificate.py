@@ -147,7 +147,10 @@ def main():
         key_type=p["key_type"],
         reload=p["reload"],
     )
-    steps = certificates.plan(wanted, datetime.now(timezone.utc))
+    try:
+        steps = certificates.plan(wanted, datetime.now(timezone.utc))
+    except CertificateError as problem:
+        module.fail_json(msg=str(problem))
     if p["state"] == "placeholder":
         steps = [step for step in steps if step.reason == "there is none yet"]
     todo = [step for step in steps if step.action != "keep"]

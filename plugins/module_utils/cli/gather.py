@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from ..clients import certbot
+from ..clients import x509
 from ..clients.docker import PROJECT_LABEL, DockerCli
 from ..clients.files import StackDir, stacks
 from ..compose.routes import RoutesError, StackRoutes, from_json
@@ -63,8 +63,11 @@ def certificates(edge: str, now: datetime | None = None) -> Sequence[Certificate
     moment = now or datetime.now(timezone.utc)
     found = []
     for path in sorted(Path(edge, "certs").glob("*/fullchain.pem")):
-        seen = certbot.read(path)
-        if seen is not None:
-            left = (seen.not_after - moment).total_seconds() / 86400
-            found.append(Certificate(path.parent.name, seen.names, left, seen.issuer, seen.self_signed))
+        try:
+            seen = x509.read(path.read_bytes())
+        except x509.UnreadableError as problem:
+            found.append(Certificate(path.parent.name, error=str(problem)))
+            continue
+        left = (seen.not_after - moment).total_seconds() / 86400
+        found.append(Certificate(path.parent.name, seen.names, left, seen.issuer, seen.self_signed))
     return found

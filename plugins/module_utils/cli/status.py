@@ -16,13 +16,17 @@ from ..rollout.release import FAILED, PENDING, SEALED, Release
 
 @dataclass(frozen=True)
 class Certificate:
-    """A certificate as the edge has it; ``days_left`` counts from now, negative when it has run out."""
+    """A certificate as the edge has it; ``days_left`` counts from now, negative when it has run out.
+
+    :param error: why nothing is known of it; the other fields are empty then
+    """
 
     name: str
-    names: tuple[str, ...]
-    days_left: float
-    issuer: str
-    self_signed: bool
+    names: tuple[str, ...] = ()
+    days_left: float = 0.0
+    issuer: str = ""
+    self_signed: bool = False
+    error: str = ""
 
     def covers(self, host: str) -> bool:
         """Whether it is valid for a host, wildcards counted."""
@@ -103,6 +107,12 @@ def summarise(stack: Gathered, certificates: Sequence[Certificate]) -> StackRow:
     shown = []
     for host in hosts:
         found = max((one for one in certificates if one.covers(host)), key=lambda one: one.days_left, default=None)
+        unknown = [one for one in certificates if one.error]
+        if found is None and unknown:
+            why = "; ".join(f"certificate {one.name}: {one.error}" for one in unknown)
+            shown.append(f"{host}: unknown")
+            problems.append(f"which certificate {host} has is unknown: {why}")
+            continue
         shown.append(_certificate(host, found))
         if found is None or found.self_signed:
             problems.append(f"{host} has no certificate of a CA yet: run 'landfall certificates renew'")

@@ -12,9 +12,10 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 
+from ansible_collections.landfall.stack.plugins.module_utils.clients import x509
 from ansible_collections.landfall.stack.plugins.module_utils.edge.certificates import (
     Observed,
     Step,
@@ -48,41 +49,19 @@ def _run(argv: Sequence[str], env: Mapping[str, str] | None = None, timeout: flo
 
 
 def read(path: Path) -> Observed | None:
-    """The certificate in a PEM file's first block; None when there is none or it can't be read."""
+    """The certificate in a PEM file's first block; None when there is none, or one that can't be read.
+
+    :raises CertificateError: openssl can't be asked. Then nothing is known, and nothing may be issued over it.
+    """
     if not path.is_file():
         return None
-    rc, out = _run(
-        [
-            "openssl",
-            "x509",
-            "-in",
-            str(path),
-            "-noout",
-            "-startdate",
-            "-enddate",
-            "-subject",
-            "-issuer",
-            "-nameopt",
-            "RFC2253",
-            "-ext",
-            "subjectAltName",
-        ]
-    )
-    if rc:
+    try:
+        seen = x509.read(path.read_bytes())
+    except x509.UnreadableError as problem:
+        if problem.no_tool:
+            raise CertificateError(f"{path} cannot be looked at: {problem}; install openssl on this host") from problem
         return None
-    fields = dict(re.findall(r"^(notBefore|notAfter|subject|issuer)=\s*(.*)$", out, re.MULTILINE))
-
-    def moment(text: str) -> datetime:
-        return datetime.strptime(text.strip(), "%b %d %H:%M:%S %Y GMT").replace(tzinfo=timezone.utc)
-
-    common_name = re.search(r"CN=([^,]+)", fields.get("issuer", ""))
-    return Observed(
-        names=tuple(re.findall(r"DNS:([^,\s]+)", out)),
-        not_before=moment(fields["notBefore"]),
-        not_after=moment(fields["notAfter"]),
-        self_signed=fields.get("subject") == fields.get("issuer"),
-        issuer=common_name.group(1) if common_name else fields.get("issuer", ""),
-    )
+    return Observed(seen.names, seen.not_before, seen.not_after, seen.self_signed, seen.issuer)
 
 
 class Certificates:

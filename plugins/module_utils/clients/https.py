@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import http.client
-import os
 import socket
 import ssl
-import tempfile
 import time
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
+
+from . import x509
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class Answer:
 
     :param status: HTTP status, 0 when there was no answer; ``error`` says why
     :param seconds: until the status line was there
-    :param issuer: common name (or organisation) of the certificate's issuer, "" when no certificate was seen
+    :param issuer: common name (or organisation) of the certificate's issuer, ``unknown (why)`` when it can't be read,
+        "" when no certificate was seen
     :param expires: end of the certificate's validity, seconds since 1970, 0 when not seen
     """
 
@@ -89,23 +90,17 @@ def _certificate(sock: Any) -> dict[str, Any]:
     binary = sock.getpeercert(binary_form=True)
     if not binary:
         return {}
-    found = sock.getpeercert() or _decode(ssl.DER_cert_to_PEM_cert(binary))
-    issuer = {key: value for pairs in found.get("issuer", ()) for key, value in pairs}
-    return {
-        "issuer": issuer.get("commonName") or issuer.get("organizationName") or "",
-        "expires": int(ssl.cert_time_to_seconds(found["notAfter"])) if "notAfter" in found else 0,
-        "names": tuple(value for kind, value in found.get("subjectAltName", ()) if kind == "DNS"),
-    }
-
-
-def _decode(pem: str) -> dict[str, Any]:
-    """A certificate that was not validated: Python tells its fields only by way of a file."""
-    with tempfile.NamedTemporaryFile("w", suffix=".pem", delete=False) as file:
-        file.write(pem)
+    found = sock.getpeercert()
+    if found:
+        issuer = {key: value for pairs in found.get("issuer", ()) for key, value in pairs}
+        return {
+            "issuer": issuer.get("commonName") or issuer.get("organizationName") or "unknown (it names none)",
+            "expires": int(ssl.cert_time_to_seconds(found["notAfter"])),
+            "names": tuple(value for kind, value in found.get("subjectAltName", ()) if kind == "DNS"),
+        }
+    # Python tells the fields of validated certificates only.
     try:
-        decoded: dict[str, Any] = ssl._ssl._test_decode_cert(file.name)  # type: ignore[attr-defined]
-        return decoded
-    except (AttributeError, ValueError, OSError):
-        return {}
-    finally:
-        os.unlink(file.name)
+        seen = x509.read(binary)
+    except x509.UnreadableError as problem:
+        return {"issuer": f"unknown ({problem})"}
+    return {"issuer": seen.issuer, "expires": int(seen.not_after.timestamp()), "names": seen.names}

@@ -30,13 +30,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         certificates, wanted = load(args.config)
+        steps = certificates.plan(wanted, datetime.now(timezone.utc))
+        if args.verb == "list":
+            print("\n".join(render_list([(s.wanted.name, certificates.observe(s.wanted), s) for s in steps])))
+            return 0
     except (CertificateError, ValueError) as problem:
         print(f"landfall certificates: {problem}", file=sys.stderr)
         return 1
-    steps = certificates.plan(wanted, datetime.now(timezone.utc))
-    if args.verb == "list":
-        print("\n".join(render_list([(s.wanted.name, certificates.observe(s.wanted), s) for s in steps])))
-        return 0
     failed = _failures()
     status, changed = 0, False
     for step in steps:

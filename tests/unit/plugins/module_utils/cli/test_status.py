@@ -58,6 +58,7 @@ def test_all_well():
         ({}, [], "no certificate of a CA yet"),
         ({}, [Certificate("p", ("toy.test",), 900, "self", True)], "no certificate of a CA yet"),
         ({}, [Certificate("p", ("toy.test",), -1, "CA", False)], "has run out"),
+        ({}, [Certificate("p", error="openssl is not installed")], "toy.test has is unknown: certificate p: openssl"),
     ],
 )
 def test_problems(changes, certificates, words):

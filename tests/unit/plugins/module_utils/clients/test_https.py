@@ -63,6 +63,14 @@ def test_without_validation_the_certificate_is_still_told(server):
     assert (answer.status, answer.issuer) == (500, "toy CA")
 
 
+def test_what_cannot_be_read_is_said_to_be_unknown(server, monkeypatch):
+    port, _ca_file = server
+    monkeypatch.setenv("PATH", "/nonexistent")
+    answer = get("https://other.test/", context_for(False, None), "127.0.0.1", port, 5)
+    assert (answer.status, answer.issuer) == (500, "unknown (openssl is not installed on this host)")
+    assert (answer.names, answer.expires) == ((), 0)
+
+
 def test_nobody_there():
     answer = get("https://toy.test/", context_for(False, None), "127.0.0.1", 1, 5)
     assert answer.status == 0 and "refused" in answer.error.lower()
