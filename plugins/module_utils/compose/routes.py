@@ -41,6 +41,8 @@ class Route:
     :param timeout: duration (``60s``)
     :param drain: duration for open connections, ``None``: the rollout's
     :param upstreams: names of the containers observed, sorted
+    :param weights: container → its share of the requests in relation to the others' (default 1 each), for canaries;
+        ``()``: all equal. Not in the file when empty.
     """
 
     host: str
@@ -55,6 +57,7 @@ class Route:
     timeout: str = "60s"
     drain: str | None = None
     upstreams: tuple[str, ...] = ()
+    weights: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,9 @@ def network_of(stack: str) -> str:
 def to_dict(value: StackRoutes) -> dict[str, Any]:
     """Plain lists and mappings, as they stand in the file."""
     plain: dict[str, Any] = json.loads(json.dumps(asdict(value)))
+    for route in plain["routes"]:
+        if not route["weights"]:
+            del route["weights"]
     return plain
 
 
@@ -111,6 +117,7 @@ def from_json(text: str, source: str = "routes file") -> StackRoutes:
 def _route(data: Any, where: str) -> Route:
     if not isinstance(data, dict):
         raise RoutesError(f"{where}: must be a mapping")
+    data = {"weights": [], **data}
     _keys(data, Route, where)
     limit = data["limit"]
     if limit is not None:
@@ -134,7 +141,19 @@ def _route(data: Any, where: str) -> Route:
         timeout=_typed(data, "timeout", str, where),
         drain=_optional(data, "drain", where),
         upstreams=_strings(data, "upstreams", where),
+        weights=_weights(data, where),
     )
+
+
+def _weights(data: Mapping[str, Any], where: str) -> tuple[tuple[str, int], ...]:
+    found = []
+    for item in _typed(data, "weights", list, where):
+        if not isinstance(item, list) or len(item) != 2 or not isinstance(item[0], str) or type(item[1]) is not int:
+            raise RoutesError(f"{where}: 'weights' holds pairs [container, number], not {item!r}")
+        if not 1 <= item[1] <= 65535 or item[0] not in data["upstreams"]:
+            raise RoutesError(f"{where}: 'weights' holds {item!r}; a container of 'upstreams' and 1 to 65535 go there")
+        found.append((item[0], item[1]))
+    return tuple(found)
 
 
 def _keys(data: Mapping[str, Any], shape: type, where: str) -> None:

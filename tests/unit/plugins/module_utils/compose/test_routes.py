@@ -40,6 +40,22 @@ def test_there_and_back():
     assert from_json(to_json(VALUE)) == VALUE
 
 
+def test_weights_are_optional_in_the_file():
+    route = Route("a.b", "/", "web", 80, upstreams=("w-1", "w-2"), weights=(("w-1", 9), ("w-2", 1)))
+    weighed = StackRoutes("shop", ("a.b",), "net", (route,))
+    assert from_json(to_json(weighed)) == weighed
+    assert "weights" not in to_json(VALUE)
+
+
+@pytest.mark.parametrize("weights", [5, ["w-1"], [["w-1", "9"]], [["w-1", True]], [["w-1", 0]], [["w-9", 1]]])
+def test_weights_are_read_strictly(weights):
+    route = Route("a.b", "/", "web", 80, upstreams=("w-1",), weights=(("w-1", 9),))
+    data = json.loads(to_json(StackRoutes("shop", ("a.b",), "net", (route,))))
+    data["routes"][0]["weights"] = weights
+    with pytest.raises(RoutesError, match="weights"):
+        from_json(json.dumps(data))
+
+
 def test_the_file_as_agreed():
     assert json.loads(to_json(VALUE))["routes"][0] == {
         "host": "jarvis.localhost",
