@@ -87,11 +87,16 @@ def jarvis(lab: Lab, version: str = "1.0.0") -> None:
                     str(source),
                 ]
             )
-        marker = lab.state / f"pushed-jarvis-{name}-{version}-{recipe}"
-        if not marker.exists() or not _in_registry(lab, f"jarvis-{name}:{version}"):
-            say(f"registry: jarvis-{name}:{version}")
-            lab.push(local, f"jarvis-{name}:{version}")
-            marker.touch()
+        push_once(lab, local, f"jarvis-{name}:{version}", recipe)
+
+
+def push_once(lab: Lab, local: str, name: str, recipe: str) -> None:
+    """Push `local` as `name`, unless the registry has it from the same `recipe`."""
+    marker = lab.state / f"pushed-{name.replace(':', '-')}-{recipe}"
+    if not marker.exists() or not _in_registry(lab, name):
+        say(f"registry: {name}")
+        lab.push(local, name)
+        marker.touch()
 
 
 def alias(lab: Lab, source: str, names: list[str]) -> None:
