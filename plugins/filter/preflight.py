@@ -46,14 +46,17 @@ def preflight_stacks(stacks: Sequence[Mapping[str, Any]], lints: Sequence[Mappin
     items = []
     images = []
     names: dict[str, None] = {}
+    claims = []
     for stack, lint in zip(stacks, lints, strict=True):
         name = str(stack.get("name", "without a name"))
         items += inventory.check_stack(name, str(stack.get("src", "")), lint, inventory.made_names(stack))
         names.update(dict.fromkeys(lint.get("hosts") or ()))
+        claims.append((name, sorted({*(lint.get("domains") or ()), *(lint.get("hosts") or ())})))
         # With a variable missing, an image's name is not the one that is meant.
         if not lint.get("unset"):
             for service, image in sorted((lint.get("images") or {}).items()):
                 images.append({"stack": name, "service": service, "image": image})
+    items += inventory.check_claims(claims)
     return {"findings": [item.to_dict() for item in items], "images": images, "names": list(names)}
 
 

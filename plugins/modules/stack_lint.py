@@ -2,7 +2,7 @@
 # Copyright: (c) 2026, Landfall contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Check a Compose project on the controller, without Docker."""
+"""Documentation only: the action plugin of the same name does it, on the controller."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ description:
   - Reads the Compose files of a stack as they lie on the controller, fills in the variables and checks the syntax,
     the keys, the C(x-landfall) extension and what the files say of each other.
   - Every message names file, line, service, key and the remedy.
-  - Needs no Docker; run it with C(delegate_to=localhost).
+  - Needs no Docker, and never the host: an action plugin does it all on the controller.
+  - A name in O(files) that ends in C(.j2) is rendered first, with the variables of the host, as
+    M(landfall.stack.release) does it. Lines in messages are those of the rendered text.
 author:
   - Landfall contributors (@landfall-stack)
 requirements:
-  - PyYAML
-  - jsonschema
+  - PyYAML (on the controller)
+  - jsonschema (on the controller)
 attributes:
   check_mode:
     description: Can run in check mode, it never changes anything.
@@ -29,7 +31,7 @@ attributes:
     support: none
 options:
   src:
-    description: The project directory.
+    description: The project directory on the controller.
     type: path
     required: true
   files:
@@ -76,13 +78,11 @@ EXAMPLES = r"""
     env:
       VERSION: "1.4.0"
     known_env: [JWT_SECRET_KEY]
-  delegate_to: localhost
 
 - name: Collect the problems of a stack
   landfall.stack.stack_lint:
     src: /srv/jarvis
     fail: false
-  delegate_to: localhost
   register: lint
 """
 
@@ -123,70 +123,3 @@ hosts:
   type: list
   elements: str
 """
-
-import traceback
-
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-
-from ansible_collections.landfall.stack.plugins.module_utils.clients.project import (
-    ProjectFilesError,
-    read_env,
-    read_texts,
-    secret_values,
-)
-from ansible_collections.landfall.stack.plugins.module_utils.compose.schema_check import JSONSCHEMA_ERROR
-from ansible_collections.landfall.stack.plugins.module_utils.compose.validate import Report, inspect
-from ansible_collections.landfall.stack.plugins.module_utils.compose.yamldoc import YAML_ERROR
-
-
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "src": {"type": "path", "required": True},
-            "files": {"type": "list", "elements": "str"},
-            "contents": {"type": "dict", "default": {}},
-            "env_files": {"type": "list", "elements": "str", "default": []},
-            "env": {"type": "dict", "default": {}, "no_log": True},
-            "known_env": {"type": "list", "elements": "str", "default": []},
-            "name": {"type": "str", "default": ""},
-            "fail": {"type": "bool", "default": True},
-        },
-        supports_check_mode=True,
-    )
-    for library, error in (("PyYAML", YAML_ERROR), ("jsonschema", JSONSCHEMA_ERROR)):
-        if error is not None:
-            module.fail_json(msg=missing_required_lib(library), exception=traceback.format_exc())
-    params = module.params
-    given = {key: "" if value is None else str(value) for key, value in params["env"].items()}
-    # Values like "1" must not be masked in the result; the invocation is given without env instead.
-    module.no_log_values = secret_values(given)
-    names = params["files"] or list(params["contents"]) or ["compose.yaml"]
-    contents = {key: str(value) for key, value in params["contents"].items()}
-    report = Report()
-    try:
-        env = {**read_env(params["src"], params["env_files"], contents), **given}
-        module.no_log_values = secret_values(env)
-        report = inspect(read_texts(params["src"], names, contents), env, params["known_env"])
-        problems = [str(problem) for problem in report.problems]
-    except ProjectFilesError as exc:
-        problems = [str(exc)]
-    prefix = f"{params['name']}: " if params["name"] else ""
-    problems = [prefix + problem for problem in problems]
-    result = {
-        "changed": False,
-        "problems": problems,
-        "warnings_found": [prefix + str(warning) for warning in report.warnings],
-        "unset": report.unset,
-        "images": report.images,
-        "services": report.services,
-        "domains": report.domains,
-        "hosts": report.hosts,
-        "invocation": {"module_args": {**params, "env": sorted(given), "contents": sorted(contents)}},
-    }
-    if problems and params["fail"]:
-        module.fail_json(msg="\n".join(problems), **result)
-    module.exit_json(**result)
-
-
-if __name__ == "__main__":
-    main()

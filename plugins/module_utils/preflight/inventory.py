@@ -157,6 +157,36 @@ def check_stack(name: str, src: str, lint: Mapping[str, Any], secrets: Iterable[
     return found or [Finding("stack", OK, f"{name} is sound")]
 
 
+def check_claims(stacks: Sequence[tuple[str, Iterable[str]]]) -> list[Finding]:
+    """What two stacks of one host both want: a name, or a host name of the edge. stacks: (name, its host names)."""
+    found = []
+    owner: dict[str, str] = {}
+    names: set[str] = set()
+    for name, hosts in stacks:
+        if name in names:
+            found.append(
+                Finding(
+                    "stack",
+                    ERROR,
+                    f"Two stacks of this host are called {name}: one would be deployed over the other.",
+                    "Give one of them in landfall_stacks another name.",
+                )
+            )
+        names.add(name)
+        for host in hosts:
+            if owner.setdefault(host, name) != name:
+                found.append(
+                    Finding(
+                        "stack",
+                        ERROR,
+                        f"Stack {name}: host {host} belongs to stack {owner[host]} already; the edge gives a host name "
+                        "to one stack only.",
+                        "Give one of them another host (domains, or host of its routes), or put both into one stack.",
+                    )
+                )
+    return found
+
+
 def _details(variable: str, problems: Iterable[str]) -> str:
     """Where the variable stands, and what the file's author says of it (``${NAME:?words}``); empty when not known."""
     for problem in problems:

@@ -70,6 +70,16 @@ def test_stack() -> None:
     assert "no jsonschema" in failed.message
 
 
+def test_two_stacks_cannot_have_the_same_host_name() -> None:
+    shop, blog = ("shop", ["a.test", "www.a.test"]), ("blog", ["blog.test"])
+    assert inventory.check_claims([shop, blog]) == []
+    (found,) = inventory.check_claims([shop, blog, ("copy", ["www.a.test"])])
+    assert (found.check, found.level) == ("stack", "error")
+    assert found.message.startswith("Stack copy: host www.a.test belongs to stack shop already")
+    (found,) = inventory.check_claims([shop, ("shop", ["other.test"])])
+    assert "called shop" in found.message and found.remedy
+
+
 @pytest.mark.parametrize(
     ("name", "value", "fault"),
     [
