@@ -8,20 +8,23 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import http.client
 import json
 import os
 import re
 import shutil
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from ..compose.routes import RoutesError, StackRoutes, from_json
+from ..edge.certificates import Wanted
 from ..edge.engine import Edge
 from ..edge.errors import EdgeError
 from ..edge.plan import Container
 from ..edge.project import NETWORK_LABEL, SPEC_LABEL, EdgeConfig
 from ..edge.switch import Clock
+from .certbot import CertificateError, Certificates
 from .files import sync_dir, write_atomic
 from .process import Runner, runner
 
@@ -78,11 +81,28 @@ class NginxClient:
     def ensure_image(self) -> None:
         """Pull the image unless it is there. :raises EdgeError: it cannot be pulled"""
         image = self.config.image
-        if self._docker("image", "inspect", "--format", "{{.Id}}", image)[0]:
+        if not self.image_id():
             self._must(
                 f"the edge's image {image} cannot be pulled; check its name (edge_image) and the registry",
                 "pull", "--quiet", image, slow=True,
             )  # fmt: skip
+
+    def image_id(self) -> str:
+        """The id of the wanted image, "" when it is not on the host."""
+        rc, out, _ = self._docker("image", "inspect", "--format", "{{.Id}}", self.config.image)
+        return out.strip() if rc == 0 else ""
+
+    def unreachable(self) -> str:
+        """Why nginx does not answer at its published HTTP port, "" when it does."""
+        link = http.client.HTTPConnection(self.config.address or "127.0.0.1", self.config.http_port, timeout=5)
+        try:
+            link.request("GET", "/health", headers={"Connection": "close"})
+            status = link.getresponse().status
+        except (OSError, http.client.HTTPException) as problem:
+            return str(problem) or type(problem).__name__
+        finally:
+            link.close()
+        return "" if status == 200 else f"status {status}"
 
     def version(self) -> str:
         """What ``nginx -V`` of the wanted image prints; "" when the image is not on the host (check mode)."""
@@ -223,6 +243,13 @@ class Generations:
     def has_certificate(self, name: str) -> bool:
         """Whether both files of a certificate are there."""
         return all(os.path.isfile(f"{self.root}/certs/{name}/{part}.pem") for part in ("fullchain", "privkey"))
+
+    def make_placeholder(self, name: str, domains: Sequence[str], uid: int) -> None:
+        """A self-signed certificate for a name. :raises EdgeError: openssl cannot make it"""
+        try:
+            Certificates(self.root, directory="", owner=uid).placeholder(Wanted(name, tuple(domains)))
+        except CertificateError as problem:
+            raise EdgeError(f"{problem}; is openssl installed on this host?") from problem
 
     def read(self, name: str) -> str | None:
         """A file of the edge's directory, None when it is not there."""

@@ -5,17 +5,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..compose.routes import StackRoutes
+from .errors import EdgeError
 from .features import Features
 from .plan import Action, Container, Desired, Observed, plan
 from .project import EdgeConfig, compose, spec
 from .render import render, sealed
-from .routing import hosts
+from .routing import PLACEHOLDER, Certificate, hosts
 from .switch import Clock, Nginx, Proof, Store, prove, stage, switch
+
+#: The name in the certificate that is shown for hosts no certificate is for.
+NOBODY = "placeholder.invalid"
 
 
 class Docker(Nginx, Protocol):
@@ -26,6 +31,8 @@ class Docker(Nginx, Protocol):
     def version(self) -> str: ...
     def answers(self) -> bool: ...
     def ensure_image(self) -> None: ...
+    def image_id(self) -> str: ...
+    def unreachable(self) -> str: ...
     def up(self) -> None: ...
     def restart(self) -> None: ...
     def connect(self, network: str) -> None: ...
@@ -39,6 +46,7 @@ class Disk(Store, Protocol):
     def prepare(self, uid: int) -> None: ...
     def stacks(self) -> list[StackRoutes]: ...
     def has_certificate(self, name: str) -> bool: ...
+    def make_placeholder(self, name: str, domains: Sequence[str], uid: int) -> None: ...
     def files(self, generation: str) -> dict[str, str]: ...
     def read(self, name: str) -> str | None: ...
     def write_file(self, name: str, text: str) -> None: ...
@@ -80,12 +88,14 @@ class Edge:
         there = docker.answers()
         if there and apply:
             docker.ensure_image()
-        version = docker.version() if there else ""
+        version = self._version(apply) if there else ""
         features = Features.parse(version) if version else Features()
         wanted = config.wanted_certificates()
-        # On a bare host in check mode no certificate is there yet; the run will have made placeholders before.
-        present = [one for one in wanted if disk.has_certificate(one.name)] if apply or there else wanted
-        generation, files = sealed(render(stacks, present, config.edge_settings(), features, config.root))
+        # Those without files get placeholders before nginx reads the configuration.
+        bare_names = [
+            one for one in (Certificate(PLACEHOLDER, (NOBODY,)), *wanted) if not disk.has_certificate(one.name)
+        ]
+        generation, files = sealed(render(stacks, wanted, config.edge_settings(), features, config.root))
         observed = self._observe(there)
         networks = frozenset(stack.network for stack in stacks if stack.routes)
         text = compose(config, sorted(networks & observed.networks))
@@ -93,6 +103,7 @@ class Edge:
         actions = plan(observed, desired)
         if disk.read("edge.json") != config.to_json():
             actions.insert(0, Action("write", "edge.json", "it says something else or is not there"))
+        actions[:0] = [Action(PLACEHOLDER, one.name, "nginx starts with a self-signed one") for one in bare_names]
         bare = disk.unprepared(self.uid)
         if bare:
             actions.insert(0, Action("prepare", "directories", f"missing or changed: {', '.join(bare).lstrip(', ')}"))
@@ -105,7 +116,37 @@ class Edge:
         )
         if not apply:
             return outcome
-        return Outcome(**{**outcome.__dict__, "timings": self._apply(actions, generation, files, text)})
+        timings = self._apply(actions, generation, files, text)
+        self._reach()
+        return Outcome(**{**outcome.__dict__, "timings": timings})
+
+    def _version(self, apply: bool) -> str:
+        """What ``nginx -V`` of the wanted image prints; asked once for each image, since that takes a container."""
+        image = self.docker.image_id()
+        try:
+            known = json.loads(self.disk.read("nginx.json") or "{}")
+        except ValueError:
+            known = {}
+        if image and known.get("image") == image:
+            return str(known.get("says") or "")
+        says = self.docker.version()
+        if apply and image and says:
+            self.disk.write_file("nginx.json", json.dumps({"image": image, "says": says}, indent=2) + "\n")
+        return says
+
+    def _reach(self, tries: int = 5) -> None:
+        """Ask nginx at its published port; its own socket says nothing of that way. :raises EdgeError: no answer"""
+        for turn in range(tries):
+            why = self.docker.unreachable()
+            if not why:
+                return
+            if turn < tries - 1:
+                self.clock.sleep(1)
+        port, where = self.config.http_port, self.config.address or "this host"
+        raise EdgeError(
+            f"nginx runs, but /health at port {port} of {where} does not answer: {why}. "
+            f"See `ss -ltnp 'sport = :{port}'`, `docker logs {self.config.container}` and the host's firewall"
+        )
 
     def _observe(self, there: bool) -> Observed:
         current = self.disk.current()
@@ -129,12 +170,16 @@ class Edge:
     ) -> dict[str, float]:
         disk, docker = self.disk, self.docker
         timings: dict[str, float] = {}
+        wanted = self.config.wanted_certificates()
         kinds = {action.kind for action in actions}
         replaced = bool(kinds & {"create", "recreate", "start"})
         for action in actions:
             began = self.clock.now()
             if action.kind == "prepare":
                 disk.prepare(self.uid)
+            elif action.kind == PLACEHOLDER:
+                names = next((one.domains for one in wanted if one.name == action.target), ())
+                disk.make_placeholder(action.target, names or (NOBODY,), self.uid)
             elif action.kind == "write":
                 disk.write_file("edge.json", self.config.to_json())
             elif action.kind == "compose":

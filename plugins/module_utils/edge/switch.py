@@ -141,7 +141,10 @@ def explain(said: str, files: Mapping[str, str]) -> str:
         where += f": `{text[number - 1].strip()}`)" if 0 < number <= len(text) else ")"
     hint = ""
     if "cannot load certificate" in message:
-        hint = " The certificate's files are missing or unreadable for nginx: run the certificates' placeholder step."
+        hint = (
+            " The certificate's files are missing or unreadable for nginx: take its directory under certs/ away and "
+            "run site.yml, which makes a placeholder."
+        )
     elif "is already declared" in message or "conflicting" in message:
         hint = " Two routes ask for the same thing: change one of them."
     return f"nginx refuses the configuration{where}: {message}.{hint} Nothing was changed: what ran before runs on."

@@ -72,7 +72,8 @@ class Host:
         self.done: list[str] = []
         self.texts: dict[str, str] = {}
         self.box: Container | None = None
-        self.there = True
+        self.there, self.closed = True, ""
+        self.certificates = {"placeholder"}
 
     def _do(self, what):
         if self.die_at == what:
@@ -120,7 +121,11 @@ class Host:
         return [StackRoutes("shop", ("a.example.com",), "net-a", (Route("a.example.com", "/", "web", 80),))]
 
     def has_certificate(self, name):
-        return True
+        return name in self.certificates
+
+    def make_placeholder(self, name, domains, uid):
+        self._do(f"placeholder {','.join(domains)} {uid}")
+        self.certificates.add(name)
 
     def files(self, generation):
         return self.generations.get(generation, {})
@@ -139,8 +144,15 @@ class Host:
     def ensure_image(self):
         self._do("image")
 
+    def image_id(self):
+        return "sha256:1"
+
+    def unreachable(self):
+        return self.closed
+
     def version(self):
-        return ""
+        self._do("version")
+        return "nginx version: nginx/1.30.6"
 
     def container(self):
         return self.box
@@ -218,6 +230,39 @@ def test_first_run_check_mode_and_second_run():
     assert not host.edge().run().changed
 
 
+def test_a_missing_certificate_gets_a_placeholder_before_nginx_reads_it():
+    host = Host()
+    host.certificates = {"placeholder"}
+    edge = Edge(EdgeConfig(certificates=({"name": "a", "domains": ["a.b", "c.b"]},)), host, host, host.clock())
+    assert "placeholder a: nginx starts with a self-signed one" in map(str, edge.run(apply=False).actions)
+    edge.run()
+    assert host.done.index("placeholder a.b,c.b 101") < host.done.index("test")
+    assert not edge.run().changed
+    host.certificates = set()
+    assert [one.target for one in edge.run(apply=False).actions] == ["placeholder", "a"]
+
+
+def test_nginx_is_asked_for_its_version_once_for_each_image():
+    host = Host()
+    host.edge().run(apply=False)
+    assert "nginx.json" not in host.texts
+    host.done.clear()
+    host.edge().run()
+    host.edge().run()
+    assert host.done.count("version") == 1
+    host.image_id = lambda: "sha256:2"
+    host.edge().run()
+    assert host.done.count("version") == 2
+
+
+def test_a_published_port_that_does_not_answer_fails_the_run():
+    host = Host()
+    host.closed = "Connection refused"
+    with pytest.raises(EdgeError, match=r"port 80 of this host does not answer: Connection refused\. See `ss "):
+        host.edge().run()
+    assert host.time >= 4
+
+
 def test_files_changed_by_hand_are_put_right():
     host = Host()
     edge = host.edge()
@@ -235,7 +280,7 @@ REFUSALS = [
         '2026/11/21 05:00:00 [emerg] 7#7: unknown directive "a" in /e/generations/ab12/nginx.conf:9',
         'nginx refuses the configuration (nginx.conf line 9): unknown directive "a".',
     ),
-    ('nginx: [emerg] cannot load certificate "/c": BIO', "run the certificates' placeholder step"),
+    ('nginx: [emerg] cannot load certificate "/c": BIO', "site.yml, which makes a placeholder"),
 ]
 
 
