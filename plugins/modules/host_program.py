@@ -67,7 +67,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.landfall.stack.plugins.module_utils.clients.files import write_atomic
 
-NEEDS = {"yaml": "python3-yaml", "jsonschema": "python3-jsonschema"}
+NEEDS = {"yaml": "python3-yaml", "jsonschema": "python3-jsonschema", "docker": "python3-docker"}
 PROGRAM = """#!/usr/bin/env -S python3 -I
 # Written by landfall.stack.host_program: the collection's own code, on the host.
 import sys

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import secrets
+import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,12 +21,16 @@ from ..compose.stack import Stack
 from ..compose.validate import inspect
 from ..compose.yamldoc import YAML_ERROR
 from ..rollout.deploy import Effects
+from ..rollout.health import Observation, observe
 from ..rollout.plan import Refused
 from .compose import ComposeCli, ComposeError
-from .docker import DockerCli, DockerError, connects, proc_net
-from .files import StackDir, write_atomic
-from .process import runner
+from .docker import DockerError, connects, proc_net
+from .engine import DockerEngine
+from .files import StackDir
+from .interrupts import Interrupts
+from .process import base_env, runner
 from .project import read_texts
+from .traffic import Traffic, TrafficError
 
 #: Seconds a quick docker command may take.
 QUICK = 120.0
@@ -64,38 +70,91 @@ def _env(path: str, before: Mapping[str, str]) -> dict[str, str]:
         raise Refused(f"env file, {problem}") from problem
 
 
-def effects_for(root: str, routes_dir: str, stack: str) -> Effects:
-    """The :class:`Effects` of this host for one stack."""
-    routes_path = os.path.join(routes_dir, f"{stack}.json")
+class HostWorld:
+    """What the gates ask of a host, see rollout.gates.World."""
+
+    def __init__(self, docker: DockerEngine) -> None:
+        self._docker = docker
+
+    def look(self, names: Sequence[str]) -> list[Observation]:
+        """The containers by name, inspected; those that are gone are left out."""
+        return [observe(one) for one in self._docker.inspect(names)]
+
+    def check(self, one: Observation) -> tuple[bool, str]:
+        """Run a container's own healthcheck once: (whether it passed, what it said)."""
+        # Docker's own rule: CMD-SHELL goes to the image's shell, CMD is an argv.
+        argv = ["/bin/sh", "-c", *one.test[1:2]] if one.test[:1] == ("CMD-SHELL",) else list(one.test[1:])
+        code, said = self._docker.execute(one.id, argv, timeout=one.test_timeout)
+        return code == 0, said
+
+    def connects(self, addresses: Sequence[str], port: int) -> bool:
+        """Whether a TCP connection succeeds."""
+        return connects(addresses, port)
+
+    def http_status(self, addresses: Sequence[str], port: int, host: str, path: str) -> int | None:
+        """The status of a GET, None when there was no answer within 2 s."""
+        for address in addresses:
+            link = http.client.HTTPConnection(address, port, timeout=2.0)
+            try:
+                link.request("GET", path, headers={"Host": host, "User-Agent": "landfall"})
+                return link.getresponse().status
+            except (OSError, http.client.HTTPException):
+                continue
+            finally:
+                link.close()
+        return None
+
+    def proc_net(self, pid: int) -> str:
+        """/proc/<pid>/net/tcp and tcp6."""
+        return proc_net(pid)
+
+    def monotonic(self) -> float:
+        """Seconds."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+
+def leave(container: str, grace: float | None) -> None:
+    """Tell a container to end, and let Docker wait for it: this process does not."""
+    seconds = 10 if grace is None else max(int(grace), 0)
+    subprocess.Popen(
+        ["docker", "stop", "--time", str(seconds), container],
+        env=base_env(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def effects_for(root: str, routes_dir: str, stack: str, interrupts: Interrupts | None = None) -> Effects:
+    """The :class:`Effects` of this host for one stack.
+
+    :param routes_dir: ``<the edge's directory>/stacks``
+    """
+    docker = DockerEngine(runner(QUICK), runner(SLOW))
 
     def compose(
         directory: str, files: Sequence[str], env_files: Sequence[str], profiles: Sequence[str], bound: float | None
     ) -> ComposeCli:
         return ComposeCli(runner(bound or SLOW), stack, directory, files, env_files, profiles)
 
-    def write_routes(text: str) -> bool:
-        os.makedirs(routes_dir, mode=0o755, exist_ok=True)
-        return write_atomic(routes_path, text, 0o644)
-
-    def read_routes() -> str:
-        try:
-            with open(routes_path, encoding="utf-8") as file:
-                return file.read()
-        except OSError:
-            return ""
-
     return Effects(
         store=StackDir(root, stack),
-        docker=DockerCli(runner(QUICK), runner(SLOW)),
+        docker=docker,
         compose=compose,
         model=lambda config, directory, files: model_of(stack, config, directory, files),
-        connects=connects,
-        proc_net=proc_net,
+        world=HostWorld(docker),
+        traffic=Traffic(stack, edge_root=os.path.dirname(routes_dir.rstrip("/"))),
         now=utc_now,
+        time=time.time,
         monotonic=time.monotonic,
         sleep=time.sleep,
         token=secrets.token_urlsafe,
-        write_routes=write_routes,
-        read_routes=read_routes,
-        errors=(ComposeError, DockerError),
+        leave=leave,
+        uninterrupted=(interrupts or Interrupts()).too_late,
+        errors=(ComposeError, DockerError, TrafficError),
     )

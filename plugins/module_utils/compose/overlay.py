@@ -44,10 +44,15 @@ def overlay(model: Stack, pins: Mapping[str, str] | None = None) -> dict[str, An
     return out
 
 
-def routes_of(model: Stack, observed: Mapping[str, Iterable[str]]) -> StackRoutes:
+def routes_of(
+    model: Stack,
+    observed: Mapping[str, Iterable[str]],
+    weights: Mapping[str, tuple[tuple[str, int], ...]] | None = None,
+) -> StackRoutes:
     """The stack's routes with the containers that stand behind them.
 
     :param observed: service → names of its containers that shall get requests; one without gets no upstreams
+    :param weights: service → (container, weight) of each, for services that share their requests unequally
     """
     routes = [
         Route(
@@ -63,6 +68,7 @@ def routes_of(model: Stack, observed: Mapping[str, Iterable[str]]) -> StackRoute
             timeout=spec.timeout,
             drain=spec.drain,
             upstreams=tuple(sorted(observed.get(name, ()))),
+            weights=(weights or {}).get(name, ()),
         )
         for name, service in model.services.items()
         for spec in service.routes

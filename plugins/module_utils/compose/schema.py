@@ -130,22 +130,30 @@ ROUTE = _obj(
 )
 
 ROLLOUT = _obj(
-    "How a new version takes the place of the old one. Validated now, acted on by rolling updates.",
+    "How a new version takes the place of the old one.",
     {
         "strategy": _enum(
-            "Not given: `rolling`, or `recreate` for a service that holds an exclusive volume, a fixed host port or "
-            "a `container_name`.",
+            "Not given: `rolling`, or `recreate` (stopped first) for a database, and for a service that holds an "
+            "exclusive volume, a fixed host port or a `container_name`.",
             ["rolling", "blue-green", "canary", "recreate"],
-            default="rolling",
         ),
-        "batch": _integer("Instances replaced at a time.", 1, default=1),
-        "max_surge": _integer("Instances above the wanted number while replacing.", 0, default=1),
+        "batch": _integer("Instances started at a time. Not given: all of them.", 1),
+        "max_surge": _integer("Instances above the wanted number while replacing. Not given: `batch`.", 0),
         "max_unavailable": _integer("Instances below the wanted number while replacing.", 0, default=0),
-        "healthy_for": _duration("How long a new instance must stay healthy before it counts.", default="5s"),
+        "healthy_for": _duration(
+            "How long a new instance must stay healthy before it counts. Not given: `0s` with a healthcheck, `5s` "
+            "without one."
+        ),
         "deadline": _duration("When a new instance is not healthy by then, the rollout has failed.", default="120s"),
         "drain": _duration("How long an old instance may finish its requests.", default="30s"),
         "bake": _duration("How long the new version is watched after the last step.", default="15s"),
-        "max_error_rate": _text("percentage", PERCENT, "More failed requests than this: roll back.", ["1%", "0.5%"]),
+        "max_error_rate": _text(
+            "percentage",
+            PERCENT,
+            "More failed requests (status 500 and above) than this, and than before: roll back.",
+            ["1%", "0.5%"],
+            default="5%",
+        ),
         "max_p99": _duration("A slower 99th percentile than this: roll back."),
         "steps": _list(
             "Canary: percent of the requests at each step, growing; the last one is 100.",
@@ -154,6 +162,12 @@ ROLLOUT = _obj(
         ),
         "hold": _duration("Canary: how long each step is held.", default="60s"),
         "wait": _bool("`false`: the deploy does not wait for the old instances to finish (workers).", True),
+        "east_west": _enum(
+            "Who answers for the service's name inside the stack: `relay`, a small nginx that drops nothing on a "
+            "rollout (HTTP only), or its containers (`direct`). Not given: `relay` when other services call it by an "
+            "`http://` address, read from their environments.",
+            ["relay", "direct"],
+        ),
     },
 )
 
@@ -171,9 +185,13 @@ _HOOK = _obj(
 )
 
 HOOKS = _obj(
-    "Commands around a rollout. Validated now, acted on by rolling updates.",
+    "Commands around a rollout.",
     {
-        "migrate": {**_HOOK, "description": "Once a release, in the new image, before the first new instance."},
+        "migrate": {
+            **_HOOK,
+            "description": "Once a release, in a container of the new image, before the first new instance.",
+        },
+        "smoke": {**_HOOK, "description": "In the first new instance, before it gets a request; the user's own test."},
         "post_deploy": {**_HOOK, "description": "Once a release, when all instances are new."},
         "pre_stop": {**_HOOK, "description": "In each old instance before it is stopped."},
     },

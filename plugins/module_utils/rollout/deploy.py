@@ -9,28 +9,31 @@ It decides nothing about Docker's ways: clients are handed in (:class:`Effects`)
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import re
 import tempfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Any, Protocol
 
-from ..compose.overlay import overlay, routes_of
-from ..compose.routes import network_of, to_json
+from ..compose.overlay import overlay
+from ..compose.routes import network_of
 from ..compose.stack import Stack
-from . import envfile, health, journal, plan, ports, release, store
+from . import envfile, final, health, hooks, journal, plan, planner, release, store
+from .executor import Interrupted, Options, Rollout, RolloutFailed
 from .plan import Refused
 from .release import Content, Release
+from .strategy import strategies
+from .target import Target, parse_hashes, target
 
 OVERLAY = "compose.landfall.yaml"
 #: Names the release directory keeps for itself.
-RESERVED = frozenset({OVERLAY, "env", "env.user", "digests.json", "routes.json", "release.json", "evidence.json"})
-#: Seconds a routed port may take to open after its container is otherwise well.
-PORT_GRACE = 10.0
-TICK = 0.5
+RESERVED = frozenset(
+    {OVERLAY, "env", "env.user", "digests.json", "routes.json", "release.json", "evidence.json", "config.json"}
+)
 LOG_LINES = 40
 
 
@@ -43,12 +46,6 @@ class DeployFailed(Exception):
 
     def __init__(self, message: str, result: dict[str, Any]) -> None:
         self.result = result
-        super().__init__(message)
-
-
-class _StepFailed(Exception):
-    def __init__(self, message: str, broken: Sequence[health.Observation] = ()) -> None:
-        self.broken = list(broken)
         super().__init__(message)
 
 
@@ -82,6 +79,7 @@ class Request:
     keep: int | None = None
     who: str = ""
     commit: str = ""
+    migrate: bool = True
 
 
 class ComposeProject(Protocol):
@@ -96,6 +94,11 @@ class ComposeProject(Protocol):
 class Effects:
     """The outside world, handed in.
 
+    :param world: what the gates ask, see gates.World
+    :param traffic: the edge and the stack's relay, see clients.traffic
+    :param time: seconds since the epoch
+    :param leave: (container, grace in seconds) tells a container to end without waiting for it
+    :param uninterrupted: from now on the operator's interrupt is too late
     :param compose: (directory, files, env_files, profiles, seconds or None) → the project there
     :param model: (config, directory, files) → the validated model; raises Refused
     :param token: randomness in bytes → printable secret
@@ -106,14 +109,15 @@ class Effects:
     docker: Any
     compose: Callable[[str, Sequence[str], Sequence[str], Sequence[str], float | None], ComposeProject]
     model: Callable[[Mapping[str, Any], str, Sequence[str]], Stack]
-    connects: Callable[[Sequence[str], int], bool]
-    proc_net: Callable[[int], str]
+    world: Any
+    traffic: Any
     now: Callable[[], str]
+    time: Callable[[], float]
     monotonic: Callable[[], float]
     sleep: Callable[[float], None]
     token: Callable[[int], str]
-    write_routes: Callable[[str], bool]
-    read_routes: Callable[[], str]
+    leave: Callable[[str, float | None], None]
+    uninterrupted: Callable[[], None]
     errors: tuple[type[Exception], ...]
 
 
@@ -150,6 +154,10 @@ class Deployment:
         self.store = effects.store
         self.steps: list[str] = []
         self.warnings: list[str] = []
+        self.plan_lines: list[str] = []
+        self.halfway = False
+        self.began = effects.monotonic()
+        self._journal = threading.Lock()
         self._redact: list[str] = []
 
     # --- deciding
@@ -181,7 +189,7 @@ class Deployment:
             return decision("Docker does not answer on this host")
         seen = self._observe()
         differs = health.drift(current.observed, seen)
-        if not differs and self._routes_of(current.id) != self.fx.read_routes():
+        if not differs and self._routes_of(current.id) != self.fx.traffic.read_routes():
             differs = ["its routes file is not as written"]
         return decision("repair: " + "; ".join(differs) if differs else "")
 
@@ -198,13 +206,19 @@ class Deployment:
         if taken:
             raise Refused(f"{', '.join(taken)}: the release directory keeps this name for itself; rename the file")
         env = {**req.env, **variables, "LANDFALL_SECRETS": self.store.secrets_dir}
-        if req.version:
-            env.setdefault("VERSION", req.version)
+        version = req.version or self._running_version()
+        if version:
+            env.setdefault("VERSION", version)
         digests = {name: release.keyed(key, value) for name, value in values.items()}
         content = Content(
-            req.files, req.compose_files, env, req.env_file, digests, req.version, req.profiles, req.executable
+            req.files, req.compose_files, env, req.env_file, digests, version, req.profiles, req.executable
         )
         return content, values, generated
+
+    def _running_version(self) -> str:
+        """The version that runs: a run that names none must not take it back."""
+        current = self.store.current()
+        return next((one.version for one in self.store.releases() if one.id == current), "")
 
     def moved_images(self, current: Release) -> list[str]:
         """With ``pull: always``: pull again and name the images that changed since the release was sealed."""
@@ -249,7 +263,9 @@ class Deployment:
         """Carry the release out. :raises Refused: nothing was changed. :raises DeployFailed: undone where possible."""
         recovery = self.recover(decision)
         releases = self.store.releases()
-        previous = store.last_good(releases)
+        previous = self._standing(releases)
+        # A killed run may have replaced some services already: then "nothing was changed" would not be true.
+        self.halfway = bool(recovery.resume or recovery.abandon)
         if recovery.resume:
             record = next(one for one in releases if one.id == recovery.resume)
             was = journal.last_step(self.store.journal(), record.id)
@@ -259,10 +275,29 @@ class Deployment:
             config, model = self._read(record, directory)
         else:
             record, config, model, directory = self._write_release(decision)
+        rollout: Rollout | None = None
         try:
-            return self._carry_out(decision, record, config, model, directory, previous)
-        except _StepFailed as problem:
-            raise self._failed(record, previous, problem) from problem
+            images = self._images(record, model, previous)
+            self._ready(decision, record, config, model, directory, images)
+            rollout, target = self._planned(record, model, Options(migrate=self.request.migrate), previous)
+            self._check_traffic(record, rollout)
+            rollout.run()
+            return self._seal(decision, record, previous, rollout, target, images)
+        except (RolloutFailed, Interrupted, *self.fx.errors) as problem:  # type: ignore[misc]
+            raise self._failed(record, previous, self._failure(problem), rollout) from problem
+
+    def _standing(self, releases: Sequence[Release]) -> Release | None:
+        """The release to go back to: the current one when it is good, else the last good one."""
+        current = self.store.current()
+        sealed = next((one for one in releases if one.id == current and one.outcome == release.SEALED), None)
+        return sealed or store.last_good(releases)
+
+    def _failure(self, problem: BaseException) -> RolloutFailed:
+        if isinstance(problem, RolloutFailed):
+            return problem
+        if isinstance(problem, Interrupted):
+            return RolloutFailed(f"interrupted ({problem})")
+        return RolloutFailed(self._clean(problem))
 
     def interrupted(self) -> bool:
         """Whether a killed run left a release that is neither sealed nor failed."""
@@ -278,75 +313,279 @@ class Deployment:
                 self.store.save(one.finish(release.ABANDONED, self.fx.now()))
         return recovery
 
-    def _carry_out(
+    def _ready(
         self,
         decision: Decision,
         record: Release,
         config: Mapping[str, Any],
         model: Stack,
         directory: str,
-        previous: Release | None,
-    ) -> dict[str, Any]:
-        req = self.request
-        # A published release still speaks of the paths it was staged under.
-        extra = plan.additions(
-            model,
-            config,
-            directory,
-            frozenset(req.files),
-            self.store.data_dir,
-            self.store.secrets_dir,
-            decision.secret_digests,
-        )
+        images: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        """Everything that must stand before the first container is made; nothing that runs is touched."""
+        self._overlay(record, model, self._extra(decision, config, model, directory),
+                      {name: entry["pinned"] for name, entry in images.items()})  # fmt: skip
         self._step(record, "secrets")
-        for secret in req.secrets:
+        for secret in self.request.secrets:
             digest = decision.secret_digests[secret.name]
             self.store.write_secret(secret.name, decision.values[secret.name], secret.owner, digest)
-        images = self._images(record, model, previous)
-        self._overlay(record, model, extra, {name: entry["pinned"] for name, entry in images.items()})
         if model.routed:
             self._step(record, "network created")
-            labels = {"landfall.edge": "true", "landfall.stack": req.stack}
-            self._guard(lambda: self.fx.docker.ensure_network(network_of(req.stack), labels, internal=True))
-        awaited = plan.watches(model, req.deadline)
-        before = {one.id: one.restarts for one in self._observe()}
-        self._step(record, "started")
-        self._up(record, plan.start_bound(model, awaited), awaited, before)
-        self._step(record, "healthy")
-        seen = self._wait(awaited, before)
+            labels = {"landfall.edge": "true", "landfall.stack": self.request.stack}
+            self.fx.docker.ensure_network(network_of(self.request.stack), labels, internal=True)
+
+    def _extra(
+        self, decision: Decision, config: Mapping[str, Any], model: Stack, directory: str
+    ) -> dict[str, dict[str, Any]]:
+        # A published release still speaks of the paths it was staged under.
+        store_ = self.store
+        shipped = frozenset(self.request.files)
+        digests = decision.secret_digests
+        return plan.additions(model, config, directory, shipped, store_.data_dir, store_.secrets_dir, digests)
+
+    def _planned(
+        self, record: Release, model: Stack, options: Options, previous: Release | None, back: bool = False
+    ) -> tuple[Rollout, Target]:
+        """The release on the disk against what runs. :param back: the way back, dependents first"""
+        directory = self.store.release_path(record.id)
+        aim = self._target(record, directory, model, self._comparable(previous))
+        if not back:
+            self.store.write(record.id, "config.json", json.dumps(aim.services, sort_keys=True), 0o600)
+        leaving = self._leaving(previous)
+        layers = tuple(reversed(model.waves)) if back else model.waves
+        made = planner.plan(aim.wanted, layers, self._observe(), frozenset(leaving))
+        self._step(record, "planned", {"plan": made.lines()})
+        self.plan_lines = made.lines()
+        host = SimpleNamespace(**vars(self.fx), told=self._clean, progress=self.progress)
+        project = self._project(record, directory, True, plan.start_bound(len(made.services), self.request.deadline))
+        def step(name: str, detail: dict[str, Any] | None = None) -> None:
+            self._step(record, name, detail)
+
+        rollout = Rollout(
+            host, self.request.stack, record.id, model, aim.wanted, made, project, aim.names, step, options
+        )
+        rollout.leaving |= leaving
+        return rollout, aim
+
+    def _target(self, record: Release, directory: str, model: Stack, before: Mapping[str, Mapping[str, Any]]) -> Target:
+        """:param directory: where the project's files are (a scratch directory in check mode)"""
+        project = self._project(record, directory, with_overlay=True)
+        config = self._project(record, directory, with_overlay=False).config()
+        images = self.store.images(record.id)
+        volumes = {}
+        for name, service in model.services.items():
+            info = self.fx.docker.image(images.get(name, {}).get("pinned") or service.image or "-") or {}
+            volumes[name] = sorted((info.get("Config") or {}).get("Volumes") or {})
+        hashes = parse_hashes(project.run("config", "--hash", "*"))
+        return target(model, config, project.config(), hashes, directory, self.request.deadline, volumes, before)
+
+    def _comparable(self, record: Release | None) -> dict[str, dict[str, Any]]:
+        """The services of a release as :func:`changes.reasons` compares them; {} when it was not written down."""
+        if record is None:
+            return {}
+        try:
+            loaded: dict[str, dict[str, Any]] = json.loads(self.store.read(record.id, "config.json"))
+            return loaded
+        except (OSError, ValueError):
+            return {}
+
+    def _leaving(self, record: Release | None) -> set[str]:
+        """Ids of old containers that the last release did not wait for; those that have ended are removed."""
+        recorded = {
+            name for name, was in (record.observed if record else {}).items() if was.get("state") == health.LEAVING
+        }
+        left = set()
+        for one in self._observe():
+            if one.name in recorded:
+                if one.status == "running":
+                    left.add(one.id)
+                else:
+                    self.fx.docker.remove_one(one.id)
+        return left
+
+    def _check_traffic(self, record: Release, rollout: Rollout) -> None:
+        """Have nginx look at the routes before anything is touched."""
+        try:
+            self.fx.traffic.check(rollout.routes(), rollout.relay())
+        except self.fx.errors as problem:
+            standing = self._standing(self.store.releases())
+            if standing is not None:
+                self.store.restore_secrets(standing.secret_digests)
+            raise self._unchanged(record, self._clean(problem)) from problem
+
+    def _seal(
+        self,
+        decision: Decision,
+        record: Release,
+        previous: Release | None,
+        rollout: Rollout,
+        aim: Target,
+        images: Mapping[str, Mapping[str, Any]],
+    ) -> dict[str, Any]:
+        """Read back what really runs, and only then call the release done."""
+        text = rollout.routes()
+        routes_changed = previous is None or text != self._routes_of(previous.id)
+        seen = self._verified(rollout, aim, text)
+        self._step(record, "routes written")
+        self.store.write(record.id, "routes.json", text)
+        self._step(record, "switched current")
+        self.store.switch(record.id)
+        self._step(record, "sealed")
+        sealed = record.finish(release.SEALED, self.fx.now(), observed=self._observed(seen, rollout))
+        self.store.save(sealed)
+        self._tidy_hooks()
         for name in sorted({one.service for one in seen if one.status == "running" and one.restart_policy == "no"}):
             self.warnings.append(
                 f"service {name} has no restart policy, so a reboot leaves it down: give it restart: unless-stopped"
             )
-        self._step(record, "routes written")
-        text = self._routes(model, seen)
-        self.store.write(record.id, "routes.json", text)
-        routes_changed = self.fx.write_routes(text)
-        self._step(record, "switched current")
-        self.store.switch(record.id)
-        observed = {
-            one.name: {
-                "service": one.service,
-                "config_hash": one.config_hash,
-                "image": one.image,
-                "state": health.DONE if one.status == "exited" else "running",
-            }
-            for one in seen
-        }
-        self._step(record, "sealed")
-        self.store.save(record.finish(release.SEALED, self.fx.now(), observed=observed))
-        pruned = self._prune(record.id, req.keep or model.keep)
+        self.warnings += rollout.report.notes + rollout.warnings
+        pruned = self._prune(record.id, self.request.keep or aim.model.keep)
         return {
+            **self._report(rollout, seen, aim, images),
             "release": record.id,
             "previous": previous.id if previous else None,
             "outcome": release.SEALED,
             "why": record.why,
             "routes_changed": routes_changed,
-            "services": self._services(model, seen, images),
             "pruned": pruned,
             "steps": self.steps,
             "secrets_generated": list(decision.generated),
         }
+
+    @staticmethod
+    def _observed(seen: Sequence[health.Observation], rollout: Rollout) -> dict[str, dict[str, str]]:
+        """What the record keeps of each container."""
+
+        def state(one: health.Observation) -> str:
+            if one.id in rollout.leaving:
+                return health.LEAVING
+            if one.id in rollout.warm:
+                return health.WARM
+            return health.DONE if one.status == "exited" else "running"
+
+        return {
+            one.name: {
+                "service": one.service,
+                "config_hash": one.config_hash,
+                "image": one.image,
+                "state": state(one),
+            }
+            for one in seen
+        }
+
+    def _verified(self, rollout: Rollout, aim: Target, text: str) -> list[health.Observation]:
+        """The containers as they are. :raises RolloutFailed: they are not what was wanted, whatever was done"""
+        seen = self._observe()
+        wrong = final.mismatches(aim.wanted, seen, rollout.leaving | rollout.warm)
+        if self.fx.traffic.read_routes() != text:
+            wrong.append("the edge's routes file is not the one that was written")
+        if wrong:
+            names = {item.partition(" ")[0] for item in wrong}
+            raise RolloutFailed(
+                "all steps were taken, but what runs is not what was wanted: " + "; ".join(wrong),
+                [one for one in seen if one.name in names],
+            )
+        return seen
+
+    def _report(
+        self, rollout: Rollout, seen: Sequence[health.Observation], aim: Target, images: Mapping[str, Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        report = rollout.report
+        rows = []
+        for row in self._services(aim.model, seen, images):
+            rows.append({**row, **report.services.get(row["service"], {})})
+        spent = sum(wave["app_s"] + wave["hooks_s"] + wave["hold_s"] for wave in report.waves)
+        total = self.fx.monotonic() - self.began
+        return {
+            "plan": self.plan_lines,
+            "waves": report.waves,
+            "services": rows,
+            "timings": {
+                "total_s": round(total, 2),
+                "waves": len(report.waves),
+                "app_s": round(sum(wave["app_s"] for wave in report.waves), 2),
+                "bake_s": report.bake_s,
+                "drain_s": report.drain_s,
+                "overhead_s": round(max(total - spent - report.bake_s - report.drain_s, 0.0), 2),
+            },
+            "observed": [
+                {"container": one.name, "service": one.service, "status": one.status, "health": one.health}
+                for one in seen
+            ],
+        }
+
+    def _tidy_hooks(self) -> None:
+        """Remove the containers of hooks once their release is decided; the user's own one-off runs stay."""
+        mine = hooks.container_name(self.request.stack, "", "", "").split("--")[0]
+        for one in self.fx.docker.hooks(self.request.stack):
+            name = str(one.get("Name", "")).lstrip("/")
+            if name.startswith(mine) and (one.get("State") or {}).get("Status") != "running":
+                self.fx.docker.remove_one(name)
+
+    # --- going back on purpose
+
+    def choose_back(self, wanted: str) -> tuple[Release, Release | None]:
+        """The release to go back to, and the one that runs. :raises Refused: there is none, or it cannot be had"""
+        releases = self.store.releases()
+        current = next((one for one in releases if one.id == self.store.current()), None)
+        good = [one for one in releases if one.outcome == release.SEALED]
+        kept = ", ".join(one.id for one in reversed(good)) or "none"
+        if wanted:
+            found = next((one for one in good if one.id == wanted), None)
+            if found is None:
+                raise Refused(f"release {wanted} is not kept on this host, or never was good; kept are: {kept}")
+        else:
+            found = store.last_good(releases, current.id if current else None)
+            if found is None:
+                raise Refused(f"there is no release before {current.id if current else 'this'}; kept are: {kept}")
+        for service, entry in sorted(self.store.images(found.id).items()):
+            if self.fx.docker.image(entry["pinned"]) is None:
+                if entry.get("action") != "pull":
+                    raise Refused(f"release {found.id}: image {entry['pinned']} of service {service} is gone")
+                try:
+                    self.fx.docker.pull(entry["pinned"])
+                except self.fx.errors as problem:
+                    raise Refused(
+                        f"release {found.id}: " + self._no_image(service, entry["pinned"], problem)
+                    ) from problem
+        return found, current
+
+    def go_back(self, aim_at: Release, current: Release | None) -> dict[str, Any]:
+        """Bring a kept release back, whole. :raises DeployFailed: it could not; what ran before was brought back"""
+        self.store.sweep()
+        record = aim_at
+        rollout: Rollout | None = None
+        self._step(record, "rolled back", {"to": record.id, "from": current.id if current else ""})
+        try:
+            rollout, aim = self._restore(record, current)
+            seen = self._verified(rollout, aim, rollout.routes())
+        except (RolloutFailed, Interrupted, *self.fx.errors) as problem:  # type: ignore[misc]
+            raise self._failed(None, current, self._failure(problem), rollout) from problem
+        self._point(record, rollout, seen)
+        return {
+            **self._report(rollout, seen, aim, self.store.images(record.id)),
+            "release": record.id,
+            "previous": current.id if current else None,
+            "outcome": release.SEALED,
+            "why": f"rolled back from {current.id}" if current else "rolled back",
+            "routes_changed": True,
+            "steps": self.steps,
+            "pruned": {},
+        }
+
+    def _restore(self, record: Release, standing: Release | None) -> tuple[Rollout, Target]:
+        """A kept release's own files, secrets and images, rolled like any other; its hooks are not run again."""
+        self.store.restore_secrets(record.secret_digests)
+        _config, model = self._read(record, self.store.release_path(record.id))
+        rollout, aim = self._planned(record, model, Options(hooks=False, bake=False), standing, back=True)
+        rollout.run()
+        return rollout, aim
+
+    def _point(self, record: Release, rollout: Rollout, seen: Sequence[health.Observation]) -> None:
+        self.store.write(record.id, "routes.json", rollout.routes())
+        self.store.save(replace(record, observed=self._observed(seen, rollout)))
+        self.store.switch(record.id)
+        self._tidy_hooks()
 
     def _write_release(self, decision: Decision) -> tuple[Release, dict[str, Any], Stack, str]:
         req = self.request
@@ -358,7 +597,7 @@ class Deployment:
             created=created,
             who=req.who,
             commit=req.commit,
-            version=req.version,
+            version=decision.content.version,
             why=decision.why,
             compose_files=req.compose_files,
             profiles=req.profiles,
@@ -370,6 +609,7 @@ class Deployment:
             staged = self.store.stage(record.id, req.files, req.executable, private)
             config, model = self._read(record, staged)
             plan.image_steps(model, req.build)
+            strategies(model, config, req.deadline)
         except Exception:
             self.store.unstage(record.id)
             raise
@@ -377,8 +617,11 @@ class Deployment:
         self.store.publish(record.id)
         return record, config, model, staged
 
-    def check_project(self, key: bytes) -> Stack:
-        """Validate the project in a scratch directory, before anything is written. :raises Refused: all problems"""
+    def check_project(self, key: bytes, decision: Decision | None = None) -> Stack:
+        """Validate the project in a scratch directory, before anything is written. :raises Refused: all problems
+
+        :param decision: say what would be done, too, in ``plan_lines`` (check mode)
+        """
         content = self._content(key)[0]
         with tempfile.TemporaryDirectory(prefix="landfall-") as directory:
             for path, data in self.request.files.items():
@@ -397,9 +640,29 @@ class Deployment:
                 compose_files=self.request.compose_files,
                 profiles=self.request.profiles,
             )
-            _config, model = self._read(record, directory)
-        plan.image_steps(model, self.request.build)
+            config, model = self._read(record, directory)
+            plan.image_steps(model, self.request.build)
+            strategies(model, config, self.request.deadline)
+            if decision is not None:
+                self._foresee(decision, record, config, model, directory)
         return model
+
+    def _foresee(
+        self, decision: Decision, record: Release, config: Mapping[str, Any], model: Stack, directory: str
+    ) -> None:
+        """What the rollout would do, into ``plan_lines``; an image that would be pulled counts as a new one."""
+        standing = self._standing(self.store.releases())
+        known = self.store.images(standing.id) if standing else {}
+        pins = {
+            name: known[name]["pinned"]
+            for name, service in model.services.items()
+            if name in known and known[name].get("image") == service.image
+        }
+        text = self._overlay_text(model, self._extra(decision, config, model, directory), pins)
+        with open(os.path.join(directory, OVERLAY), "w", encoding="utf-8") as file:
+            file.write(text)
+        aim = self._target(record, directory, model, self._comparable(standing))
+        self.plan_lines = planner.plan(aim.wanted, model.waves, self._observe()).lines()
 
     @staticmethod
     def _private(content: Content) -> dict[str, str]:
@@ -423,6 +686,10 @@ class Deployment:
     def _overlay(
         self, record: Release, model: Stack, extra: Mapping[str, Mapping[str, Any]], pins: Mapping[str, str]
     ) -> None:
+        self.store.write(record.id, OVERLAY, self._overlay_text(model, extra, pins))
+
+    @staticmethod
+    def _overlay_text(model: Stack, extra: Mapping[str, Mapping[str, Any]], pins: Mapping[str, str]) -> str:
         document = overlay(model, pins)
         for name, entry in extra.items():
             document["services"].setdefault(name, {}).update(entry)
@@ -430,7 +697,7 @@ class Deployment:
             document["services"][name]["pull_policy"] = "missing"
         # JSON is YAML, and needs no library to be written.
         head = "# Written by landfall for this release; the project's own files stand beside it.\n"
-        self.store.write(record.id, OVERLAY, head + json.dumps(document, indent=2, sort_keys=True) + "\n")
+        return head + json.dumps(document, indent=2, sort_keys=True) + "\n"
 
     # --- images
 
@@ -440,7 +707,7 @@ class Deployment:
         built = [step.service for step in steps if step.action == "build"]
         self._step(record, "pulled")
         for ref in dict.fromkeys(step.ref for step in steps if step.action == "pull"):
-            there = self._guard(functools.partial(self.fx.docker.image, ref)) is not None
+            there = self.fx.docker.image(ref) is not None
             if there and req.pull != "always":
                 continue
             service = next(step.service for step in steps if step.ref == ref)
@@ -484,154 +751,87 @@ class Deployment:
     def _unchanged(self, record: Release, message: str) -> DeployFailed:
         """A failure before anything was touched: recorded, and nothing to undo."""
         message = self._scrub(message)
+        if self.halfway:
+            raise RolloutFailed(message)
         self._step(record, "failed", {"message": message})
         self.store.save(record.finish(release.FAILED, self.fx.now(), evidence={"message": message}))
         text = f"stack {self.request.stack}: {message}. Nothing was changed: what ran before runs on"
         return DeployFailed(text, {"release": record.id, "step": self.steps[-2] if len(self.steps) > 1 else ""})
 
-    # --- starting and waiting
-
     def _observe(self) -> list[health.Observation]:
         return [health.observe(one) for one in self.fx.docker.containers(self.request.stack)]
 
-    def _up(self, record: Release, bound: float, awaited: Mapping[str, plan.Watch], before: Mapping[str, int]) -> None:
-        project = self._project(record, self.store.release_path(record.id), True, bound)
-        try:
-            self.fx.docker.remove(health.leftovers(self._observe()))
-            project.run("up", "--detach", "--no-build", "--remove-orphans", "--quiet-pull")
-        except self.fx.errors as problem:
-            broken = []
-            reasons = []
-            for one in self._observe():
-                watch = awaited.get(one.service)
-                if watch is None:
-                    continue
-                verdict = health.judge(one, 0.0, watch.healthy_for, before.get(one.id, 0), watch.wants)
-                if verdict.state == health.BROKEN:
-                    broken.append(one)
-                    reasons.append(f"service {one.service}: {verdict.reason} ({one.name})")
-            said = self._clean(problem)
-            raise _StepFailed("; ".join(reasons) or f"docker compose up failed: {said}", broken) from problem
-
-    def _wait(self, awaited: Mapping[str, plan.Watch], before: Mapping[str, int]) -> list[health.Observation]:
-        began = self.fx.monotonic()
-        running_since: dict[tuple[str, str], float] = {}
-        settled_since: dict[str, float] = {}
-        while True:
-            now = self.fx.monotonic()
-            seen = self._observe()
-            waiting: dict[str, str] = {}
-            broken: list[tuple[health.Observation, str]] = []
-            for name, watch in awaited.items():
-                mine = [one for one in seen if one.service == name]
-                if len(mine) < watch.replicas:
-                    waiting[name] = f"{len(mine)} of {watch.replicas} containers are there"
-                for one in mine:
-                    since = running_since.setdefault((one.id, one.started_at), now)
-                    verdict = health.judge(one, now - since, watch.healthy_for, before.get(one.id, 0), watch.wants)
-                    if verdict.state == health.HEALTHY and watch.routes:
-                        settled = settled_since.setdefault(one.id, now)
-                        verdict = self._listens(one, watch, now - settled)
-                    elif verdict.state == health.DONE and watch.routes:
-                        verdict = health.Verdict(health.BROKEN, "is routed and ended with exit code 0")
-                    if verdict.state == health.BROKEN:
-                        broken.append((one, verdict.reason))
-                    elif verdict.state == health.WAITING:
-                        waiting[name] = verdict.reason
-                        if now - began > watch.deadline:
-                            broken.append((one, f"not well after {watch.deadline:.0f} s: {verdict.reason}"))
-                if name in waiting and not mine and now - began > watch.deadline:
-                    raise _StepFailed(f"service {name}: {waiting[name]} after {watch.deadline:.0f} s")
-            if broken:
-                reasons = [
-                    why if why.startswith("service ") else f"service {one.service}: {why} ({one.name})"
-                    for one, why in broken
-                ]
-                raise _StepFailed("; ".join(dict.fromkeys(reasons)), [one for one, _why in broken])
-            if not waiting:
-                return seen
-            self.fx.sleep(TICK)
-
-    def _listens(self, one: health.Observation, watch: plan.Watch, settled: float) -> health.Verdict:
-        for path, port in watch.routes:
-            if self.fx.connects(one.addresses, port):
-                continue
-            listeners = ports.parse_proc_net(self.fx.proc_net(one.pid))
-            reason = ports.complaint(watch.service, path, port, listeners)
-            # With listeners elsewhere the program is up, and the port is simply not this one.
-            if settled > PORT_GRACE and listeners:
-                return health.Verdict(health.BROKEN, reason)
-            return health.Verdict(health.WAITING, reason)
-        return health.Verdict(health.HEALTHY)
-
-    def _routes(self, model: Stack, seen: Sequence[health.Observation]) -> str:
-        names: dict[str, list[str]] = {}
-        for one in seen:
-            if one.status == "running":
-                names.setdefault(one.service, []).append(one.name)
-        return to_json(routes_of(model, names))
-
     # --- failing
 
-    def _failed(self, record: Release, previous: Release | None, problem: _StepFailed) -> DeployFailed:
+    def _failed(
+        self, record: Release | None, standing: Release | None, problem: RolloutFailed, rollout: Rollout | None
+    ) -> DeployFailed:
+        """Keep the evidence, go back, and say both. :param record: the release that failed; None: a way back did"""
         req = self.request
         step = self.steps[-1] if self.steps else ""
         message = self._scrub(str(problem))
         containers = [self._evidence(one) for one in problem.broken]
-        evidence = {"message": message, "step": step, "containers": containers}
-        self._step(record, "failed", {"message": message})
-        self.store.write(record.id, "evidence.json", json.dumps(evidence, indent=2, sort_keys=True) + "\n", 0o600)
-        self.store.save(record.finish(release.FAILED, self.fx.now(), evidence=evidence))
-        result: dict[str, Any] = {"changed": True, "release": record.id, "step": step, "evidence": evidence}
-        result["rolled_back_to"] = None
+        evidence = {"message": message, "step": step, "containers": containers, **problem.detail}
+        evidence = json.loads(self._scrub(json.dumps(evidence, default=str)))
+        where = "the result of this task"
+        if record is not None:
+            self._step(record, "failed", {"message": message})
+            self.store.write(record.id, "evidence.json", json.dumps(evidence, indent=2, sort_keys=True) + "\n", 0o600)
+            self.store.save(record.finish(release.FAILED, self.fx.now(), evidence=evidence))
+            where = os.path.join(self.store.release_path(record.id), "evidence.json")
+        result: dict[str, Any] = {
+            "changed": True,
+            "release": record.id if record else None,
+            "step": step,
+            "evidence": evidence,
+            "rolled_back_to": None,
+            "plan": self.plan_lines,
+            "steps": self.steps,
+        }
+        if rollout is not None:
+            result["waves"] = rollout.report.waves
         text = [f"stack {req.stack}: {message}"]
         text += [_excerpt(item) for item in containers]
-        where = os.path.join(self.store.release_path(record.id), "evidence.json")
-        if previous is None:
+        if standing is None:
             self._stop_all()
             text.append(
                 "This was the first deployment, so there is nothing to go back to: its containers were stopped "
                 f"and left for inspection (docker logs <name>; evidence in {where}). Mend the cause and deploy again"
             )
         else:
-            trouble = self._roll_back(previous, record)
+            trouble = self._roll_back(standing, record or standing)
             if trouble:
                 text.append(
-                    f"Going back to release {previous.id} FAILED too: {trouble}. "
+                    f"Going back to release {standing.id} FAILED too: {trouble}. "
                     f"Look at 'landfall status' now; evidence in {where}"
                 )
             else:
-                result["rolled_back_to"] = previous.id
+                result["rolled_back_to"] = standing.id
                 text.append(
-                    f"Rolled back to release {previous.id}, which runs and is healthy. Evidence: {where}. "
+                    f"Rolled back to release {standing.id}, which runs and is healthy. Evidence: {where}. "
                     "Mend the cause and deploy again"
                 )
+        result["steps"] = self.steps
         return DeployFailed("\n".join(text), result)
 
-    def _roll_back(self, previous: Release, record: Release) -> str:
-        """Start the previous release's own files again; "" when it stands, else what went wrong."""
-        self._step(record, "rolled back", {"to": previous.id})
-        directory = self.store.release_path(previous.id)
+    def _roll_back(self, standing: Release, record: Release) -> str:
+        """Bring the standing release back, all services already replaced, in reverse order; "" when it stands."""
+        self._step(record, "rolled back", {"to": standing.id})
+        # From here on a second interrupt is too late: half a way back is worse than a whole one.
+        self.fx.uninterrupted()
         try:
-            self.store.restore_secrets(previous.secret_digests)
-            _config, model = self._read(previous, directory)
-            awaited = plan.watches(model, self.request.deadline)
-            before = {one.id: one.restarts for one in self._observe()}
-            self._up(previous, plan.start_bound(model, awaited), awaited, before)
-            seen = self._wait(awaited, before)
-            text = self._routes(model, seen)
-            self.store.write(previous.id, "routes.json", text)
-            self.fx.write_routes(text)
-            self.store.switch(previous.id)
-        except (_StepFailed, Refused, OSError) as problem:
-            return self._scrub(str(problem))
-        except self.fx.errors as problem:
+            rollout, aim = self._restore(standing, standing)
+            seen = self._verified(rollout, aim, rollout.routes())
+            self._point(standing, rollout, seen)
+        except (RolloutFailed, Refused, Interrupted, OSError, *self.fx.errors) as problem:  # type: ignore[misc]
             return self._scrub(str(problem))
         return ""
 
     def _stop_all(self) -> None:
         try:
-            self.fx.docker.stop(one.name for one in self._observe() if one.status in ("running", "restarting"))
+            seen = self._observe()
+            self.fx.docker.stop(one.id for one in seen if one.status in ("running", "restarting"))
+            self.fx.docker.remove([one.id for one in seen if one.status == "created"])
         except self.fx.errors as problem:
             self.warnings.append(f"the failed containers could not be stopped: {problem}")
 
@@ -694,16 +894,15 @@ class Deployment:
         return out
 
     def _step(self, record: Release, step: str, detail: dict[str, Any] | None = None) -> None:
-        self.store.log(journal.Entry(self.fx.now(), record.id, step, detail or {}))
-        self.steps.append(step)
+        # Threads that let old containers go write here too.
+        with self._journal:
+            self.store.log(journal.Entry(self.fx.now(), record.id, step, detail or {}))
+            self.steps.append(step)
 
-    def _guard(self, action: Callable[[], Any]) -> Any:
-        try:
-            return action()
-        except self.fx.errors as problem:
-            raise _StepFailed(self._clean(problem)) from problem
+    def progress(self, _line: str) -> None:
+        """What is waited for, for somebody who looks on; a subclass may show it."""
 
-    def _clean(self, problem: Exception) -> str:
+    def _clean(self, problem: BaseException) -> str:
         """The last telling lines of a tool's message, without secrets."""
         said = getattr(problem, "stderr", "") or str(problem)
         lines = [line.strip() for line in said.splitlines() if line.strip() and not _NOISE.match(line)]

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 WAITING, HEALTHY, DONE, BROKEN = "waiting", "healthy", "done", "broken"
+#: States in a release's record: told to end and not waited for; kept running without traffic for a way back.
+LEAVING, WARM = "leaving", "warm"
 
 _REPLACEMENT = re.compile(r"^[0-9a-f]{12}_")
 
@@ -25,6 +27,11 @@ class Observation:
     :param health: ``healthy``, ``unhealthy``, ``starting``, or "" when it has no healthcheck or a disabled one
     :param addresses: its addresses on the host's networks, IPv4 or IPv6
     :param restart_policy: ``no``, ``always``, ``unless-stopped``, ``on-failure``
+    :param aliases: the names it is reached by on any network, besides its own name and id
+    :param networks: Docker's name of each network → the endpoint as inspected
+    :param grace: seconds between SIGTERM and SIGKILL, None for Docker's default
+    :param test: its healthcheck as Docker runs it, ``()`` when it has none or a disabled one
+    :param test_timeout: seconds one run of it may take
     """
 
     name: str
@@ -43,6 +50,12 @@ class Observation:
     restart_policy: str = "no"
     addresses: tuple[str, ...] = ()
     labels: Mapping[str, str] | None = None
+    created: str = ""
+    aliases: tuple[str, ...] = ()
+    networks: Mapping[str, Mapping[str, Any]] | None = None
+    grace: float | None = None
+    test: tuple[str, ...] = ()
+    test_timeout: float = 30.0
 
 
 @dataclass(frozen=True)
@@ -81,7 +94,20 @@ def observe(inspected: Mapping[str, Any]) -> Observation:
         restart_policy=((inspected.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") or "no",
         addresses=tuple(addresses),
         labels=labels,
+        created=str(inspected.get("Created", "")),
+        aliases=tuple(
+            sorted({alias for one in networks.values() for alias in one.get("Aliases") or ()} - _own_names(inspected))
+        ),
+        networks=networks,
+        grace=config.get("StopTimeout"),
+        test=() if test[:1] == ["NONE"] else tuple(test),
+        test_timeout=((config.get("Healthcheck") or {}).get("Timeout") or 30_000_000_000) / 1e9,
     )
+
+
+def _own_names(inspected: Mapping[str, Any]) -> set[str]:
+    """What Docker counts among the aliases but no other container can have: the name, and the id's first digits."""
+    return {str(inspected.get("Name", "")).lstrip("/"), str(inspected.get("Id", ""))[:12]}
 
 
 def judge(
@@ -148,6 +174,8 @@ def drift(
     out = []
     for name, was in sorted(recorded.items()):
         one = by_name.get(name)
+        if was.get("state") in (LEAVING, WARM):
+            continue
         done = was.get("state") == DONE or was.get("service") in jobs
         if one is None:
             if not done:

@@ -11,32 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..compose.stack import Stack
-from ..compose.values import seconds
-
-#: Seconds a container without a healthcheck must stay up before it counts as healthy.
-HEALTHY_FOR = 5.0
 
 
 class Refused(Exception):
     """The request cannot be carried out; nothing was changed. ``str()`` says what to do."""
-
-
-@dataclass(frozen=True)
-class Watch:
-    """What is awaited of one service.
-
-    :param wants: ``running`` or ``done`` (a job others wait for)
-    :param healthy_for: seconds, for containers without a healthcheck
-    :param deadline: seconds from the start of the containers
-    :param routes: (path, port) of each route
-    """
-
-    service: str
-    replicas: int
-    wants: str
-    healthy_for: float
-    deadline: float
-    routes: tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True)
@@ -48,32 +26,9 @@ class ImageStep:
     ref: str
 
 
-def watches(model: Stack, deadline: float) -> dict[str, Watch]:
-    """Service → :class:`Watch`; ``x-landfall.rollout`` wins over the default deadline."""
-    jobs = {
-        on.service
-        for service in model.services.values()
-        for on in service.depends_on
-        if on.condition == "service_completed_successfully"
-    }
-    out = {}
-    for name, service in model.services.items():
-        rollout = service.extra.get("rollout") or {}
-        out[name] = Watch(
-            service=name,
-            replicas=service.replicas,
-            wants="done" if name in jobs else "running",
-            healthy_for=seconds(str(rollout["healthy_for"])) if "healthy_for" in rollout else HEALTHY_FOR,
-            deadline=seconds(str(rollout["deadline"])) if "deadline" in rollout else deadline,
-            routes=tuple((route.path, route.port) for route in service.routes),
-        )
-    return out
-
-
-def start_bound(model: Stack, awaited: Mapping[str, Watch]) -> float:
-    """Seconds ``docker compose up`` may take: it waits for health itself, once for each wave of dependencies."""
-    longest = max((watch.deadline for watch in awaited.values()), default=120.0)
-    return longest * max(len(model.waves), 1) + 60.0
+def start_bound(services: int, deadline: float) -> float:
+    """Seconds one ``docker compose`` call of a rollout may take: it stops and makes containers, it does not wait."""
+    return max(deadline, 120.0) + 30.0 * services
 
 
 def image_steps(model: Stack, build: bool) -> list[ImageStep]:

@@ -2,21 +2,23 @@
 # Copyright: (c) 2026, Landfall contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bring a Compose project to a host as a release."""
+"""Roll a Compose project to a new release, or back to a kept one."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: release
-short_description: Bring a Compose project to a host as a release
+module: rollout
+short_description: Roll a Compose project to a new release, or back to a kept one
 version_added: 0.1.0
 description:
-  - Writes the project with its environment, secrets and image digests to a release directory of its own, starts it in
-    dependency order, waits until every service is well, writes the routes for the edge, and only then makes the
-    release the current one.
+  - Writes the project with its environment, secrets and image digests to a release directory of its own. Then, wave
+    after wave of the dependency graph, new containers are created by Compose beside the old ones, pass their gates,
+    get their requests by one switch of the edge that is proven, and only then the old ones are drained, stopped and
+    removed. Services that cannot run twice are stopped first, and named with the reason.
   - A project that Compose or the C(x-landfall) schema refuses, or an image that cannot be had, changes nothing. When
-    the new containers do not get well, the previous release is started again and the task fails with what was
-    observed. A first deployment that fails is stopped, and left for inspection.
+    a gate, a hook, the error rate after the switch, or the operator's interrupt says so, all services that were
+    replaced go back to the release before, in reverse order, and the task fails with what was observed. A first
+    deployment that fails is stopped, and left for inspection.
   - Running it again without a change of content changes nothing, unless containers are gone or were changed by hand;
     then they are repaired.
   - A run that was killed is recognised and finished by the next one. Two runs on one stack wait for each other.
@@ -26,23 +28,34 @@ author:
   - Landfall contributors (@landfall-stack)
 requirements:
   - Docker Engine and Docker Compose 2.26 or newer on the host
+  - python3-docker on the host
   - PyYAML on the host; with jsonschema the C(x-landfall) keys are validated
 attributes:
   check_mode:
-    description: Says what a run would do, on a bare host too.
+    description: Returns the plan, which services change, why and how; on a bare host what can be said without Docker.
     support: full
   diff_mode:
-    description: Shows the change of the Compose files, and the names of changed variables.
+    description: Shows the plan, the change of the Compose files, and the names of changed variables.
     support: full
 options:
   stack:
     description: Name of the stack and of its Compose project. Lower-case letters, digits, C(-) and C(_).
     type: str
     required: true
+  state:
+    description:
+      - V(deployed) brings the project in O(src).
+      - V(rolled_back) brings back the release before the current one, or O(release), from what the host kept of it.
+    type: str
+    choices: [deployed, rolled_back]
+    default: deployed
+  release:
+    description: With O(state=rolled_back) the id of a kept release; when not given, the one before the current one.
+    type: str
+    default: ""
   src:
-    description: The project's directory on the controller.
+    description: The project's directory on the controller. Required with O(state=deployed).
     type: path
-    required: true
   files:
     description:
       - Compose files in the order they merge, relative to O(src).
@@ -142,6 +155,10 @@ options:
     description: Seconds a service has to get well, unless its C(x-landfall.rollout.deadline) says otherwise.
     type: int
     default: 120
+  migrate:
+    description: Run the hooks C(migrate) and C(post_deploy). Of several hosts on one database, one shall run them.
+    type: bool
+    default: true
   lock_timeout:
     description: Seconds to wait for another run on the same stack.
     type: int
@@ -167,7 +184,7 @@ options:
 
 EXAMPLES = r"""
 - name: Deploy the stack
-  landfall.stack.release:
+  landfall.stack.rollout:
     stack: jarvis
     src: "{{ playbook_dir }}/../examples/jarvis"
     files: [compose.yaml, compose.prod.yaml]
@@ -179,8 +196,13 @@ EXAMPLES = r"""
     generate_secrets:
       - {name: JWT_SECRET_KEY}
 
+- name: Go back to the release before
+  landfall.stack.rollout:
+    stack: jarvis
+    state: rolled_back
+
 - name: Build on the host, with configuration files mounted by relative paths
-  landfall.stack.release:
+  landfall.stack.rollout:
     stack: shop
     src: /srv/checkout/shop
     include: [config/**, app]
@@ -204,8 +226,33 @@ digest:
   description: Digest of the release's content.
   returned: success
   type: str
+plan:
+  description: The plan in lines, one for each service that changes, with wave, strategy and reason.
+  returned: success or failure, when the project could be read on the host
+  type: list
+  elements: str
+  sample: ["wave 1: api: rolling, 2 new, then 2 old go (image api:1.4.1 -> api:1.4.2)", "stays: db, web"]
+waves:
+  description:
+    - For each wave its C(services), and in seconds C(healthy_s) and C(switched_s) since it began, C(app_s) of the
+      applications' own start-up, C(hooks_s), C(hold_s) of canary steps, C(switch_s) and C(overhead_s) of the rest.
+  returned: when deployed
+  type: list
+  elements: dict
 services:
-  description: Services with C(service), C(replicas), C(healthy), C(containers), C(image), C(pinned).
+  description:
+    - Services with C(service), C(replicas), C(healthy), C(containers), C(image), C(pinned).
+    - Those that were replaced also with C(strategy), C(reason), C(changes), C(old), C(new), C(kept), their C(health)
+      history and C(drain) (old container to C(drained), C(drain_s), C(gone_s)).
+  returned: when deployed
+  type: list
+  elements: dict
+timings:
+  description: Seconds in all, C(total_s), and of it C(app_s), C(bake_s), C(drain_s), C(overhead_s); number of C(waves).
+  returned: when deployed
+  type: dict
+observed:
+  description: The containers as Docker reported them after the last step.
   returned: when deployed
   type: list
   elements: dict
@@ -253,6 +300,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.landfall.stack.plugins.module_utils.clients.files import StackBusy
 from ansible_collections.landfall.stack.plugins.module_utils.clients.host import effects_for, yaml_missing
+from ansible_collections.landfall.stack.plugins.module_utils.clients.interrupts import Interrupts
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.deploy import (
     DeployFailed,
     Deployment,
@@ -266,7 +314,9 @@ from ansible_collections.landfall.stack.plugins.module_utils.rollout.report impo
 
 ARGUMENTS = {
     "stack": {"type": "str", "required": True},
-    "src": {"type": "path", "required": True},
+    "state": {"type": "str", "choices": ["deployed", "rolled_back"], "default": "deployed"},
+    "release": {"type": "str", "default": ""},
+    "src": {"type": "path"},
     "files": {"type": "list", "elements": "str", "default": []},
     "include": {"type": "list", "elements": "str", "default": []},
     "env": {"type": "dict", "default": {}},
@@ -302,6 +352,7 @@ ARGUMENTS = {
     "pull": {"type": "str", "choices": ["missing", "always", "never"], "default": "missing"},
     "build": {"type": "bool", "default": False},
     "wait_deadline": {"type": "int", "default": 120},
+    "migrate": {"type": "bool", "default": True},
     "lock_timeout": {"type": "int", "default": 60},
     "keep": {"type": "int"},
     "commit": {"type": "str", "default": ""},
@@ -318,7 +369,7 @@ def read_payload(params: dict) -> Payload:
     if params["payload_file"]:
         with open(params["payload_file"], "rb") as file:
             return unpack(file.read())
-    raise Refused("no project arrived: landfall.stack.release runs through its action plugin, in a task of a play")
+    raise Refused("no project arrived: landfall.stack.rollout runs through its action plugin, in a task of a play")
 
 
 def secrets_of(params: dict) -> tuple[Secret, ...]:
@@ -358,14 +409,15 @@ def request_of(params: dict, payload: Payload) -> Request:
         keep=params["keep"],
         who=params["who"],
         commit=params["commit"],
+        migrate=params["migrate"],
     )
 
 
-def run(module: AnsibleModule) -> dict:
+def deploy(module: AnsibleModule, interrupts: Interrupts) -> dict:
     """Decide, and carry out unless in check mode; the module's result."""
     params = module.params
     request = request_of(params, read_payload(params))
-    fx = effects_for(params["root"], params["routes_dir"], request.stack)
+    fx = effects_for(params["root"], params["routes_dir"], request.stack, interrupts)
     deployment = Deployment(request, fx)
     missing = fx.docker.available() or yaml_missing()
 
@@ -394,15 +446,22 @@ def run(module: AnsibleModule) -> dict:
     if not decision.changed and (module.check_mode or not deployment.interrupted()):
         return common
     if missing is None:
-        deployment.check_project(fx.store.key(False))
+        deployment.check_project(fx.store.key(False), decision if module.check_mode else None)
     elif not module.check_mode:
-        raise Refused(f"{missing}. Install it (role landfall.stack.docker), then deploy again")
+        raise Refused(
+            f"{missing}. Install it (roles landfall.stack.docker and landfall.stack.stack), then deploy again"
+        )
     if module.check_mode:
         if missing is not None:
             module.warn(f"the project was not validated on the host: {missing}")
+        common["plan"] = deployment.plan_lines
+        if module._diff and deployment.plan_lines:
+            lines = "".join(f"{line}\n" for line in deployment.plan_lines)
+            common["diff"] = [{"prepared": lines}, *common.get("diff", [])]
         return common
     fx.store.prepare()
     with fx.store.lock(params["who"] or "landfall", fx.now(), params["lock_timeout"]):
+        interrupts.install()
         decision, common = decided(True)
         if not decision.changed:
             deployment.recover(decision)
@@ -414,10 +473,41 @@ def run(module: AnsibleModule) -> dict:
                 module.warn(text)
 
 
+def roll_back(module: AnsibleModule, interrupts: Interrupts) -> dict:
+    """Bring a kept release back; the module's result."""
+    params = module.params
+    stack = check_stack_name(params["stack"])
+    fx = effects_for(params["root"], params["routes_dir"], stack, interrupts)
+    missing = fx.docker.available() or yaml_missing()
+    if missing:
+        raise Refused(f"{missing}. Without it nothing can be rolled back")
+    request = Request(stack=stack, files={}, compose_files=(), deadline=float(params["wait_deadline"]),
+                      who=params["who"])  # fmt: skip
+    deployment = Deployment(request, fx)
+    found, current = deployment.choose_back(params["release"])
+    common = {
+        "changed": current is None or found.id != current.id,
+        "stack": stack,
+        "release": found.id,
+        "previous": current.id if current else None,
+        "why": f"from {current.id}" if current else "",
+        "routes_file": os.path.join(params["routes_dir"], f"{stack}.json"),
+    }
+    if module.check_mode or not common["changed"]:
+        return common
+    with fx.store.lock(params["who"] or "landfall", fx.now(), params["lock_timeout"]):
+        interrupts.install()
+        found, current = deployment.choose_back(params["release"])
+        return {**common, **deployment.go_back(found, current)}
+
+
 def main() -> None:
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec=ARGUMENTS, supports_check_mode=True, required_if=[("state", "deployed", ["src"])]
+    )
+    work = deploy if module.params["state"] == "deployed" else roll_back
     try:
-        module.exit_json(**run(module))
+        module.exit_json(**work(module, Interrupts()))
     except DeployFailed as problem:
         module.fail_json(msg=str(problem), **problem.result)
     except (Refused, StackBusy, ValueError) as problem:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, Landfall contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Controller side of landfall.stack.release: collect the project, render its templates, send it in one round trip."""
+"""Controller side of landfall.stack.rollout: collect the project, render its templates, send it in one round trip."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from ansible.template import trust_as_template
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.payload import Payload, pack
 
 DEFAULT_FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
+OPTIONAL = ("keep", "wait_deadline", "lock_timeout", "pull", "build", "version", "root", "routes_dir", "release",
+            "state", "migrate")  # fmt: skip
 #: Payloads up to this size travel inside the module's arguments.
 INLINE = 1024 * 1024
 
@@ -35,6 +37,17 @@ class ActionModule(ActionBase):
         task_vars = task_vars or {}
         result = super().run(tmp, task_vars)
         args = dict(self._task.args)
+        args["who"] = args.get("who") or f"{getpass.getuser()}@{socket.gethostname()}"
+        # An empty answer of a survey counts as not given.
+        for name in OPTIONAL:
+            if args.get(name) in ("", None):
+                args.pop(name, None)
+        if args.get("state") == "rolled_back":
+            # All that is needed lies on the host.
+            kept = ("stack", "state", "release", "root", "routes_dir", "wait_deadline", "lock_timeout", "who")
+            args = {name: args[name] for name in kept if name in args}
+            result.update(self._execute_module("landfall.stack.rollout", module_args=args, task_vars=task_vars))
+            return result
         src = self._source(args)
         wanted = _listed(args.get("files"))
         names = wanted or self._found(src)
@@ -57,16 +70,11 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(str(problem)) from problem
         args.update(src=src, files=[name.removesuffix(".j2") for name in names])
         args["commit"] = args.get("commit") or _commit(src)
-        args["who"] = args.get("who") or f"{getpass.getuser()}@{socket.gethostname()}"
-        # An empty answer of a survey counts as not given.
-        for name in ("keep", "wait_deadline", "lock_timeout", "pull", "build", "version", "root", "routes_dir"):
-            if args.get(name) in ("", None):
-                args.pop(name, None)
         if len(packed) <= INLINE:
             args["payload"] = base64.b64encode(packed).decode()
         else:
             args["payload_file"] = self._send(packed)
-        result.update(self._execute_module("landfall.stack.release", module_args=args, task_vars=task_vars))
+        result.update(self._execute_module("landfall.stack.rollout", module_args=args, task_vars=task_vars))
         self._remove_tmp_path(self._connection._shell.tmpdir)
         return result
 
