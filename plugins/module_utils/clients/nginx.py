@@ -9,11 +9,9 @@ import contextlib
 import errno
 import fcntl
 import http.client
-import json
 import os
 import re
 import shutil
-import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -26,30 +24,21 @@ from ..edge.project import NETWORK_LABEL, SPEC_LABEL, EdgeConfig
 from ..edge.switch import Clock
 from .certbot import CertificateError, Certificates
 from .files import sync_dir, write_atomic
+from .nginx_container import Box, NginxContainer, running, told
 from .process import Runner, runner
 
 KEEP = 5
 
 
-class NginxClient:
-    """nginx in its container.
+class NginxClient(NginxContainer):
+    """The edge's nginx.
 
     :param run: runner for quick commands, :param slow: for pulls and `docker compose up`
     """
 
     def __init__(self, config: EdgeConfig, run: Runner, slow: Runner | None = None) -> None:
+        super().__init__(Box("the edge", config.container, config.image, config.user, config.root), run, slow)
         self.config = config
-        self._run, self._slow = run, slow or run
-        self._running = False
-
-    def _docker(self, *args: str, slow: bool = False) -> tuple[int, str, str]:
-        return (self._slow if slow else self._run)(["docker", *args], "/", {})
-
-    def _must(self, what: str, *args: str, slow: bool = False) -> str:
-        rc, out, err = self._docker(*args, slow=slow)
-        if rc:
-            raise EdgeError(f"{what}: {_told(err or out)}")
-        return out
 
     def answers(self) -> bool:
         """Whether there is a Docker Engine to talk to."""
@@ -57,16 +46,12 @@ class NginxClient:
 
     def container(self) -> Container | None:
         """The container as it is, None when there is none."""
-        rc, out, err = self._docker("container", "inspect", self.config.container)
-        if rc:
-            if "no such container" in err.lower():
-                return None
-            raise EdgeError(f"docker cannot say how container {self.config.container} is: {_told(err)}")
-        one = json.loads(out)[0]
-        self._running = bool(one["State"]["Running"]) and not one["State"].get("Restarting")
+        one = self.inspect()
+        if one is None:
+            return None
         return Container(
             image=one["Config"]["Image"],
-            running=self._running,
+            running=running(one),
             spec=(one["Config"].get("Labels") or {}).get(SPEC_LABEL, ""),
             ports=tuple(sorted(one["HostConfig"].get("PortBindings") or {})),
             networks=frozenset(one["NetworkSettings"]["Networks"]),
@@ -77,20 +62,6 @@ class NginxClient:
         out = self._must("docker cannot list its networks", "network", "ls", "--filter", f"label={NETWORK_LABEL}",
                          "--format", "{{.Name}}")  # fmt: skip
         return frozenset(out.split())
-
-    def ensure_image(self) -> None:
-        """Pull the image unless it is there. :raises EdgeError: it cannot be pulled"""
-        image = self.config.image
-        if not self.image_id():
-            self._must(
-                f"the edge's image {image} cannot be pulled; check its name (edge_image) and the registry",
-                "pull", "--quiet", image, slow=True,
-            )  # fmt: skip
-
-    def image_id(self) -> str:
-        """The id of the wanted image, "" when it is not on the host."""
-        rc, out, _ = self._docker("image", "inspect", "--format", "{{.Id}}", self.config.image)
-        return out.strip() if rc == 0 else ""
 
     def unreachable(self) -> str:
         """Why nginx does not answer at its published HTTP port, "" when it does."""
@@ -118,53 +89,6 @@ class NginxClient:
         rc, out, err = self._docker("run", "--rm", "--network", "none", "--entrypoint", "nginx", image, "-V")
         return out + err or f"nothing, it ended with {rc}"
 
-    def test(self, generation: str) -> str:
-        """``nginx -t`` where the configuration will run, or in a container of its own while none runs."""
-        path = f"{self.config.root}/generations/{generation}/nginx.conf"
-        wanted = self.container()
-        if wanted is not None and wanted.running and wanted.image == self.config.image:
-            rc, out, err = self._docker("exec", self.config.container, "nginx", "-t", "-q", "-c", path)
-        else:
-            root, uid = self.config.root, self.config.user.partition(":")[0]
-            rc, out, err = self._docker(
-                "run", "--rm", "--network", "none", "--read-only", "--user", self.config.user,
-                "--tmpfs", f"/tmp:uid={uid},mode=0770", "--volume", f"{root}:{root}:ro",
-                "--tmpfs", f"{root}/run:uid={uid},mode=0770",
-                "--entrypoint", "nginx", self.config.image, "-t", "-q", "-e", "/dev/stderr", "-c", path,
-                slow=True,
-            )  # fmt: skip
-        return "" if rc == 0 else (err or out or f"nginx -t ended with {rc}")
-
-    def reload(self) -> None:
-        """Have nginx read its configuration again."""
-        # By a kill inside: `docker kill` marks a container as stopped by hand, and restart policies heed that mark.
-        self._must("nginx cannot be told to reload", "exec", self.config.container, "/bin/sh", "-c", "kill -HUP 1")
-
-    def marker(self) -> str | None:
-        """The generation nginx answers with."""
-        answer = self.get("/.landfall/generation")
-        return answer.strip() if answer else None
-
-    def get(self, path: str, timeout: float = 2.0) -> str | None:
-        """The body of a 200 answer on nginx's own socket; None for anything else."""
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
-                link.settimeout(timeout)
-                link.connect(f"{self.config.root}/run/edge.sock")
-                link.sendall(f"GET {path} HTTP/1.0\r\nHost: landfall\r\n\r\n".encode())
-                raw = b"".join(iter(lambda: link.recv(65536), b""))
-        except OSError:
-            return None
-        head, _, body = raw.partition(b"\r\n\r\n")
-        return body.decode(errors="replace") if re.match(rb"HTTP/1\.[01] 200 ", head) else None
-
-    def last_words(self) -> str:
-        """The latest errors in nginx's log, one line."""
-        rc, out, err = self._docker("logs", "--tail", "100", self.config.container)
-        lines = (out + err).splitlines() if rc == 0 else []
-        bad = [line for line in lines if re.search(r"\[(emerg|alert|crit)\]", line)]
-        return " | ".join(bad[-3:])
-
     def up(self) -> None:
         """Create or recreate the container from compose.yaml."""
         root = self.config.root
@@ -178,11 +102,11 @@ class NginxClient:
             port = taken[1] if taken else f"{self.config.http_port} or {self.config.https_port}"
             raise EdgeError(
                 f"port {port} is taken by another program; find it with `ss -ltnp 'sport = :{port}'` and stop it, "
-                f"or give the edge another port (edge_http_port, edge_https_port). Docker said: {_told(said)}"
+                f"or give the edge another port (edge_http_port, edge_https_port). Docker said: {told(said)}"
             )
         if "is already in use by container" in said:
             raise EdgeError(f"container {self.config.container} is there and is not the edge's: remove or rename it")
-        raise EdgeError(f"the edge's container cannot be started: {_told(said)}")
+        raise EdgeError(f"the edge's container cannot be started: {told(said)}")
 
     def restart(self) -> None:
         """Start the container again, with the networks it has."""
@@ -373,8 +297,3 @@ def connect(config: EdgeConfig) -> tuple[Edge, Generations]:
     disk = Generations(config.root)
     client = NginxClient(config, runner(60), runner(900))
     return Edge(config, client, disk, Clock(time.monotonic, time.sleep)), disk
-
-
-def _told(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return " ".join(lines[-3:])[:600] or "no message"

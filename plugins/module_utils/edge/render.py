@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import html
+import math
 import re
 from collections.abc import Mapping, Sequence
 
 from ..compose.routes import Route, StackRoutes
 from .features import Features
+from .pools import HANDOVER, TOLD, Pool, PoolSettings, block, common, handover, server, upstream
 from .routing import Certificate, Location, aliases, certificate_for, check, hosts, limit_name, locations, upstream_name
 from .settings import EdgeSettings, seconds, size_bytes
 
@@ -28,7 +30,7 @@ CIPHERS = (
     "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
 )
 #: Each must be set somewhere to exist; a location fills them in.
-VARIABLES = [f'set $landfall_{name} "";' for name in ("stack", "service", "upgrade", "prefix")]
+VARIABLES = [f'set $landfall_{name} "";' for name in ("stack", "service", "pool", "upgrade", "prefix")]
 #: Above this, a request body is handed on as it comes instead of being kept in the container's memory first.
 UNBUFFERED_BODY = 64 * 1024**2
 
@@ -51,7 +53,7 @@ def render(
     files = {"nginx.conf": _main(stacks, settings, features, root)}
     for stack in stacks:
         if hosts(stack):
-            files[f"upstreams/{stack.stack}.conf"] = _upstreams(stack, settings)
+            files[f"upstreams/{stack.stack}.conf"] = _upstreams(stack, settings, root)
             files[f"sites/{stack.stack}.conf"] = _site(stack, certificates, settings, root)
     return files
 
@@ -86,17 +88,12 @@ def _listen_tls(settings: EdgeSettings, default: bool = False) -> list[str]:
     return lines
 
 
-def _block(head: str, lines: Sequence[str], depth: int = 0) -> list[str]:
-    pad = "    " * depth
-    return [f"{pad}{head} {{", *(f"{pad}    {line}" if line else "" for line in lines), f"{pad}}}"]
-
-
 def _authority(settings: EdgeSettings) -> str:
     return "$host" if settings.https_port == 443 else f"$host:{settings.https_port}"
 
 
 def _acme(root: str) -> list[str]:
-    return _block("location ^~ /.well-known/acme-challenge/", [
+    return block("location ^~ /.well-known/acme-challenge/", [
         f"root {root}/www;", "default_type text/plain;"])  # fmt: skip
 
 
@@ -110,9 +107,9 @@ def _main(stacks: Sequence[StackRoutes], settings: EdgeSettings, features: Featu
         "# How long workers of the former configuration may finish: no connection is cut before.",
         f"worker_shutdown_timeout {_time(max(seconds(value) for value in drains))};",
         "",
-        *_block("events", [f"worker_connections {settings.worker_connections};"]),
+        *block("events", [f"worker_connections {settings.worker_connections};"]),
         "",
-        *_block("http", _http(stacks, settings, features, root)),
+        *block("http", _http(stacks, settings, features, root)),
     ]
     return HEAD + "\n".join(line.rstrip() for line in lines) + "\n"
 
@@ -143,6 +140,9 @@ def _http(stacks: Sequence[StackRoutes], settings: EdgeSettings, features: Featu
         *_proxy(settings),
         "",
         *_limits(stacks, settings),
+        "",
+        *handover(_socket(root)),
+        *common(_socket(root)),
     ]
     if any(hosts(stack) for stack in stacks):
         lines += ["", "include upstreams/*.conf;", "include sites/*.conf;"]
@@ -153,15 +153,16 @@ def _log() -> list[str]:
     strings = {
         "request_id": "$request_id", "remote_addr": "$remote_addr", "host": "$host", "method": "$request_method",
         "path": "$landfall_path", "protocol": "$server_protocol", "user_agent": "$http_user_agent",
-        "stack": "$landfall_stack", "service": "$landfall_service", "upstream": "$upstream_addr",
-        "upstream_status": "$upstream_status", "upstream_connect_time": "$upstream_connect_time",
+        "stack": "$landfall_stack", "service": "$landfall_service", **{
+            name: f"$upstream_http_{header.lower().replace('-', '_')}" for name, header in TOLD.items()},
         "upstream_response_time": "$upstream_response_time", "tls": "$ssl_protocol", "limited": "$limit_req_status",
     }  # fmt: skip
-    fields = ['{"time":"$time_iso8601","status":$status,"request_time":$request_time,"bytes_sent":$bytes_sent']
+    fields = ['{"time":"$time_iso8601","at":$msec,"status":$status']
+    fields += ['"request_time":$request_time', '"bytes_sent":$bytes_sent']
     fields += [f'"{name}":"{value}"' for name, value in strings.items()]
     return [
         "# The path without its query: a token in a query does not end in a log.",
-        *_block("map $request_uri $landfall_path", ['"~^(?<landfall_bare>[^?]*)" $landfall_bare;', "default $uri;"]),
+        *block("map $request_uri $landfall_path", ['"~^(?<landfall_bare>[^?]*)" $landfall_bare;', "default $uri;"]),
         "log_format landfall escape=json",
         *(f"    '{field}{'}' if index == len(fields) - 1 else ','}'" for index, field in enumerate(fields)),
         "    ;",
@@ -213,14 +214,15 @@ def _tls(settings: EdgeSettings, features: Features) -> list[str]:
 
 def _proxy(settings: EdgeSettings) -> list[str]:
     authority = _authority(settings)
-    hidden = [*sorted(settings.all_headers()), "X-Powered-By", "X-Request-ID", "X-XSS-Protection"]
+    hidden = [*sorted(settings.all_headers()), "X-Powered-By", "X-Request-ID", "X-XSS-Protection", *TOLD.values()]
     return [
         "# Set here once and in no location: a location with one of its own would lose all of these.",
         "# Only WebSocket routes fill $landfall_upgrade in; anywhere else an upgrade (h2c) stays at the edge.",
-        *_block("map $http_upgrade $landfall_websocket", ['default "";', '"~*^websocket$" websocket;']),
-        *_block("map $landfall_upgrade $landfall_connection", ['default "";', "websocket upgrade;"]),
+        *block("map $http_upgrade $landfall_websocket", ['default "";', '"~*^websocket$" websocket;']),
+        *block("map $landfall_upgrade $landfall_connection", ["default close;", "websocket upgrade;"]),
         "proxy_http_version 1.1;",
-        f"proxy_set_header Host {authority};",
+        "proxy_set_header Host $landfall_pool;",
+        f"proxy_set_header X-Landfall-Host {authority};",
         "proxy_set_header Upgrade $landfall_upgrade;",
         "proxy_set_header Connection $landfall_connection;",
         "proxy_set_header X-Real-IP $remote_addr;",
@@ -233,17 +235,14 @@ def _proxy(settings: EdgeSettings) -> list[str]:
         'proxy_set_header Forwarded "";',
         'proxy_set_header Proxy "";',
         *(f"proxy_hide_header {name};" for name in hidden),
-        f"proxy_connect_timeout {settings.connect_timeout};",
-        f"proxy_next_upstream {settings.next_upstream};",
-        f"proxy_next_upstream_tries {settings.next_upstream_tries};",
-        "proxy_next_upstream_timeout 10s;",
+        "proxy_next_upstream off;",
         "proxy_buffer_size 16k;",
         "proxy_buffers 8 16k;",
         "proxy_busy_buffers_size 32k;",
         "# Temporary files would be memory here (tmpfs): a slow client slows its upstream down instead.",
         "proxy_max_temp_file_size 0;",
         "# Only where nginx itself refused; an application's own Retry-After goes through.",
-        *_block('map "$status:$upstream_status" $landfall_retry_after', [
+        *block('map "$status:$upstream_status" $landfall_retry_after', [
             'default "";', '"429:" 1;', f'"503:" {settings.maintenance_retry_after};']),
     ]  # fmt: skip
 
@@ -263,13 +262,13 @@ def _limits(stacks: Sequence[StackRoutes], settings: EdgeSettings) -> list[str]:
 
 
 def _defaults(settings: EdgeSettings, root: str) -> list[str]:
-    health = [*_block("location = /health", ["access_log off;", "default_type text/plain;", 'return 200 "ok\\n";'])]
+    health = [*block("location = /health", ["access_log off;", "default_type text/plain;", 'return 200 "ok\\n";'])]
     return [
         "# Names nobody routes: no answer, no handshake. /health is the container's own health check.",
-        *_block("server", [
+        *block("server", [
             *_listen(8080, "default_server", settings), "server_name _;", *VARIABLES, *_acme(root), *health,
-            *_block("location /", ["return 444;"])]),
-        *_block("server", [
+            *block("location /", ["return 444;"])]),
+        *block("server", [
             *_listen_tls(settings, default=True), "server_name _;", "ssl_reject_handshake on;", "return 421;"]),
     ]  # fmt: skip
 
@@ -277,34 +276,50 @@ def _defaults(settings: EdgeSettings, root: str) -> list[str]:
 def _control(root: str) -> list[str]:
     return [
         "# For this host only: which configuration runs, and how many connections there are.",
-        *_block("server", [
+        *block("server", [
             f"listen unix:{root}/run/edge.sock;",
             "server_name landfall;",
             "access_log off;",
-            *_block("location = /.landfall/generation", ["default_type text/plain;", f'return 200 "{MARK}\\n";']),
-            *_block("location = /.landfall/status", ["stub_status;"]),
-            *_block("location /", ["return 404;"]),
+            *block("location = /.landfall/generation", ["default_type text/plain;", f'return 200 "{MARK}\\n";']),
+            *block("location = /.landfall/status", ["stub_status;"]),
+            *block("location /", ["return 404;"]),
         ]),
     ]  # fmt: skip
 
 
-def _upstreams(stack: StackRoutes, settings: EdgeSettings) -> str:
-    groups: dict[str, tuple[Route, set[str]]] = {}
+def _socket(root: str) -> str:
+    return f"{root}/run/pools.sock"
+
+
+def _silence(route: Route, settings: EdgeSettings) -> float:
+    silence = seconds(route.timeout)
+    return silence if route.protocol == "http" else max(silence, seconds(settings.stream_timeout))
+
+
+def _upstreams(stack: StackRoutes, settings: EdgeSettings, root: str) -> str:
+    groups: dict[str, list[Route]] = {}
     for route in stack.routes:
-        groups.setdefault(upstream_name(stack.stack, route), (route, set()))[1].update(route.upstreams)
+        groups.setdefault(upstream_name(stack.stack, route), []).append(route)
+    how = PoolSettings(
+        connect_timeout=settings.connect_timeout,
+        next_upstream=settings.next_upstream,
+        next_upstream_tries=settings.next_upstream_tries,
+        max_fails=settings.max_fails,
+        fail_timeout=settings.fail_timeout,
+        keepalive=settings.keepalive,
+        keepalive_timeout=settings.upstream_keepalive_timeout,
+    )
     lines = [HEAD.rstrip()]
-    for name, (route, containers) in sorted(groups.items()):
-        servers = [
-            f"server {container}:{route.port} resolve max_fails={settings.max_fails}"
-            f" fail_timeout={settings.fail_timeout};"
-            for container in sorted(containers)
-        ]
-        body = [f"zone {name} 256k;", *servers]
-        if servers:
-            body += [f"keepalive {settings.keepalive};", "keepalive_timeout 30s;"]
-        else:
-            body += [f"# No container of {route.service} runs: answered with 502.", "server 127.0.0.1:9 down;"]
-        lines += ["", *_block(f"upstream {name}", body)]
+    for name, routes in sorted(groups.items()):
+        pool = Pool(
+            name,
+            routes[0].service,
+            routes[0].port,
+            tuple(sorted({container for route in routes for container in route.upstreams})),
+            tuple(sorted({pair for route in routes for pair in route.weights})),
+            math.ceil(max(_silence(route, settings) for route in routes)),
+        )
+        lines += ["", *upstream(pool, how), *server(pool, _socket(root), how)]
     return "\n".join(lines) + "\n"
 
 
@@ -316,7 +331,7 @@ def _site(stack: StackRoutes, certificates: Sequence[Certificate], settings: Edg
     first = stack.domains[0] if stack.domains and stack.domains[0] in routed else (routed[0] if routed else "")
     port = "" if settings.https_port == 443 else f":{settings.https_port}"
     for host in aliases(stack):
-        lines += ["", f"# {host} has no route of its own.", *_block("server", [
+        lines += ["", f"# {host} has no route of its own.", *block("server", [
             *_listen_tls(settings), f"server_name {host};",
             *_certificate(certificate_for(host, certificates), root), *_headers(settings),
             f"return 301 https://{first}{port}$request_uri;"])]  # fmt: skip
@@ -324,12 +339,12 @@ def _site(stack: StackRoutes, certificates: Sequence[Certificate], settings: Edg
 
 
 def _redirect(stack: StackRoutes, settings: EdgeSettings, root: str) -> list[str]:
-    return _block("server", [
+    return block("server", [
         *_listen(8080, "", settings),
         f"server_name {' '.join(hosts(stack))};",
         f"set $landfall_stack {stack.stack};",
         *_acme(root),
-        *_block("location /", [f"return 301 https://{_authority(settings)}$request_uri;"]),
+        *block("location /", [f"return 301 https://{_authority(settings)}$request_uri;"]),
     ])  # fmt: skip
 
 
@@ -357,23 +372,23 @@ def _server(stack: StackRoutes, host: str, certificate: str, settings: EdgeSetti
         "# Headers stand at this level only: a location that adds one would drop all of these.",
         *_headers(settings),
         "error_page 503 @landfall_maintenance;",
-        *_block(f"if (-f {root}/maintenance/{stack.stack})", ["return 503;"]),
+        *block(f"if (-f {root}/maintenance/{stack.stack})", ["return 503;"]),
         "",
-        *_block("location @landfall_maintenance", ["default_type text/html;", f'return 503 "{_page(settings)}";']),
+        *block("location @landfall_maintenance", ["default_type text/html;", f'return 503 "{_page(settings)}";']),
     ]
     health = settings.health_path
     made = locations(routes)
     if health and not {health, f"= {health}", f"{health}/"} & {one.match for one in made}:
-        body += ["", *_block(f"location = {health}", [
+        body += ["", *block(f"location = {health}", [
             "access_log off;", "default_type text/plain;", 'return 200 "ok\\n";'])]  # fmt: skip
     for one in made:
         body += [
             "",
-            *_block(f"location {one.match}", _location(stack.stack, one, settings)),
+            *block(f"location {one.match}", _location(stack.stack, one, settings)),
         ]
     if not any(one.match == "/" for one in made):
-        body += ["", *_block("location /", ["return 404;"])]
-    return _block("server", body)
+        body += ["", *block("location /", ["return 404;"])]
+    return block("server", body)
 
 
 def _location(stack: str, one: Location, settings: EdgeSettings) -> list[str]:
@@ -387,16 +402,16 @@ def _location(stack: str, one: Location, settings: EdgeSettings) -> list[str]:
     lines.append(f"client_max_body_size {route.body_size.lower().rstrip('b')};")
     if size == 0 or size > UNBUFFERED_BODY:
         lines.append("proxy_request_buffering off;")
-    silence = seconds(route.timeout)
+    # The pool's own bound is met first, so that its answer tells which container was silent.
+    silence = _silence(route, settings) + 1
     if route.protocol != "http":
-        silence = max(silence, seconds(settings.stream_timeout))
         lines += ["proxy_buffering off;", "gzip off;"]
     if route.protocol == "websocket":
         lines.append("set $landfall_upgrade $landfall_websocket;")
     lines += [f"proxy_read_timeout {_time(silence)};", f"proxy_send_timeout {_time(silence)};"]
-    upstream = upstream_name(stack, route)
+    lines.append(f"set $landfall_pool {upstream_name(stack, route)};")
     if not _cut(one):
-        return [*lines, f"proxy_pass http://{upstream};"]
+        return [*lines, f"proxy_pass http://{HANDOVER};"]
     # A path written after proxy_pass would be decoded first (%2F becomes a slash): here the raw one is cut instead.
     # What matches the location in decoded form only (/%61pi/) has no raw prefix to cut, and is refused.
     path = re.escape(one.match.removeprefix("= ").removesuffix("/"))
@@ -408,7 +423,7 @@ def _location(stack: str, one: Location, settings: EdgeSettings) -> list[str]:
         "rewrite ^ $request_uri;",
         f'rewrite "^{path}{rest}$" {head}$1 break;',
         "return 400;",
-        f"proxy_pass http://{upstream}{head}$1;",
+        f"proxy_pass http://{HANDOVER}{head}$1;",
     ]
 
 

@@ -55,6 +55,8 @@ class EdgeSettings:
     :param max_fails: failed attempts within ``fail_timeout`` that set a container aside
     :param fail_timeout: window of ``max_fails``, and how long it is set aside
     :param keepalive: idle connections kept to each upstream by each worker
+    :param upstream_keepalive_timeout: how long an idle connection to a container is kept; shorter than any application
+        server does (gunicorn 2s, uvicorn and Node 5s), or a request meets the closing of its connection and is lost
     :param keepalive_timeout: how long an idle client connection is kept
     :param keepalive_min_timeout: how long it survives a reload at least (nginx 1.27.4 and later)
     :param resolver: the DNS server that knows containers by name
@@ -64,7 +66,7 @@ class EdgeSettings:
     :param maintenance_retry_after: seconds a client is told to wait while a stack is under maintenance
     :param maintenance_message: the sentence on the maintenance page
     :param gzip: compress text
-    :param worker_connections: connections of each worker
+    :param worker_connections: connections of each worker; a request takes four
     :param worker_processes: number of workers, or ``auto``
     """
 
@@ -88,6 +90,7 @@ class EdgeSettings:
     max_fails: int = 2
     fail_timeout: str = "2s"
     keepalive: int = 32
+    upstream_keepalive_timeout: str = "1s"
     keepalive_timeout: str = "65s"
     keepalive_min_timeout: str = "65s"
     resolver: str = "127.0.0.11"
@@ -97,12 +100,12 @@ class EdgeSettings:
     maintenance_retry_after: int = 120
     maintenance_message: str = "We are working on it and will be back in a few minutes."
     gzip: bool = True
-    worker_connections: int = 4096
+    worker_connections: int = 8192
     worker_processes: str = "auto"
 
     def __post_init__(self) -> None:
         for name in ("drain", "timeout", "stream_timeout", "connect_timeout", "fail_timeout", "keepalive_timeout",
-                     "keepalive_min_timeout", "resolver_valid"):  # fmt: skip
+                     "keepalive_min_timeout", "resolver_valid", "upstream_keepalive_timeout"):  # fmt: skip
             if not TIME.match(getattr(self, name)):
                 raise EdgeError(f"edge setting {name}: {getattr(self, name)!r} is not a time; write 60s or 5m")
         for name in ("body_size", "limit_zone_size"):

@@ -94,7 +94,6 @@ def _service(stack: str, network: RelayNetwork, image: str, user: str, root: str
         "    read_only: true",
         "    cap_drop: [ALL]",
         '    security_opt: ["no-new-privileges:true"]',
-        "    sysctls: {net.ipv4.ip_unprivileged_port_start: 0}",
         f"    mem_limit: {quote(MEMORY)}",
         "    stop_signal: SIGQUIT",
         "    stop_grace_period: 30s",

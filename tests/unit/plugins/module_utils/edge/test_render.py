@@ -62,13 +62,13 @@ def test_an_explicit_route_wins_over_what_another_implies():
 @pytest.mark.parametrize(
     ("path", "more", "lines"),
     [
-        ("/auth/", {}, ["proxy_pass http://shop_web_8000;"]),
-        ("/api/", {"strip": True}, ['rewrite "^/api(/\\S*)$" $1 break;', "proxy_pass http://shop_web_8000$1;"]),
-        ("/v/", {"rewrite": "/v2/"}, ['rewrite "^/v(/\\S*)$" /v2$1 break;', "proxy_pass http://shop_web_8000/v2$1;"]),
-        ("/e/", {"protocol": "sse"}, ["proxy_buffering off;", "gzip off;", "proxy_read_timeout 3600s;"]),
+        ("/auth/", {}, ["set $landfall_pool shop_web_8000;", "proxy_pass http://landfall_pools;"]),
+        ("/api/", {"strip": True}, ['rewrite "^/api(/\\S*)$" $1 break;', "proxy_pass http://landfall_pools$1;"]),
+        ("/v/", {"rewrite": "/v2/"}, ['rewrite "^/v(/\\S*)$" /v2$1 break;', "proxy_pass http://landfall_pools/v2$1;"]),
+        ("/e/", {"protocol": "sse"}, ["proxy_buffering off;", "gzip off;", "proxy_read_timeout 3601s;"]),
         ("/w/", {"protocol": "websocket"}, ["set $landfall_upgrade $landfall_websocket;"]),
-        ("/w/", {"protocol": "websocket", "timeout": "2h"}, ["proxy_read_timeout 7200s;"]),
-        ("/t/", {"timeout": "1m30s"}, ["proxy_read_timeout 90s;"]),
+        ("/w/", {"protocol": "websocket", "timeout": "2h"}, ["proxy_read_timeout 7201s;"]),
+        ("/t/", {"timeout": "1m30s"}, ["proxy_read_timeout 91s;"]),
         ("/b/", {"body_size": "1g"}, ["client_max_body_size 1g;", "proxy_request_buffering off;"]),
         ("/l/", {"limit": Limit("10r/s", 20)}, ["limit_req zone=limit_shop_web_10rs burst=20 nodelay;"]),
     ],
@@ -99,7 +99,7 @@ def test_health_is_the_edges_unless_the_stack_routes_it():
 def test_another_https_port_is_in_redirects_and_host():
     files = render([stack()], settings=EdgeSettings(https_port=8443))
     assert "return 301 https://$host:8443$request_uri;" in files["sites/shop.conf"]
-    assert "proxy_set_header Host $host:8443;" in files["nginx.conf"]
+    assert "proxy_set_header X-Landfall-Host $host:8443;" in files["nginx.conf"]
 
 
 def test_a_domain_without_routes_redirects_to_the_first():
@@ -109,7 +109,7 @@ def test_a_domain_without_routes_redirects_to_the_first():
 
 def test_a_service_without_containers_is_answered_and_not_an_error():
     text = render([stack(route(upstreams=()))])["upstreams/shop.conf"]
-    assert "server 127.0.0.1:9 down;" in text and "keepalive" not in text
+    assert "server 127.0.0.1:9 down;" in text and "keepalive 32" not in text and "landfall_early" not in text
 
 
 def test_upstreams_name_containers_and_look_them_up_again():

@@ -73,6 +73,7 @@ class Host:
         self.texts: dict[str, str] = {}
         self.box: Container | None = None
         self.there, self.closed = True, ""
+        self.workers = None
         self.certificates = {"placeholder"}
 
     def _do(self, what):
@@ -95,6 +96,9 @@ class Host:
 
     def last_words(self):
         return "bind() failed"
+
+    def listening(self):
+        return self.workers() if self.workers else None
 
     # disk
     def write(self, generation, files):
@@ -185,6 +189,30 @@ def test_a_switch_tests_before_it_swaps_and_proves_after():
     switch("new", {"nginx.conf": "x"}, host, host, host.clock())
     assert host.done == ["write", "test", "point", "reload", "prune"]
     assert host.runs == "new" and host.time >= 0.4
+
+
+def test_workers_that_still_listen_hold_the_proof_up():
+    host = Host("old", "old")
+    host.workers = lambda: frozenset(
+        {(7, 100)} if not host.done.count("reload") or host.time < 0.05 else {(7, 200), (8, 200)}
+    )
+    switch("new", {}, host, host, host.clock())
+    assert 0.05 <= host.time < 0.1
+
+
+def test_a_worker_from_before_that_never_goes_is_a_failure():
+    host = Host("old", "old")
+    host.workers = lambda: frozenset({(7, 100), (8, 200)} if "reload" in host.done else {(7, 100)})
+    with pytest.raises(EdgeError, match="does not run generation new after 1 s"):
+        switch("new", {}, host, host, host.clock(), Proof(within=1))
+    assert host.link == "old"
+
+
+def test_without_sight_of_the_workers_it_takes_many_answers():
+    host = Host("old", "old")
+    host.workers = lambda: None if "reload" in host.done else frozenset({(7, 100)})
+    switch("new", {}, host, host, host.clock())
+    assert host.time >= 0.4
 
 
 def test_a_refused_configuration_leaves_everything():
