@@ -39,9 +39,8 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench.rollout", description=__doc__)
     parser.add_argument("--short", action="store_true", help="under four minutes once the lab stands; for CI")
     parser.add_argument("--rate", type=float, default=150, help="requests per second in all")
-    parser.add_argument(
-        "--only", default="", help="cases, comma-separated: " + ", ".join([*names(), "peers", "jarvis"])
-    )
+    every = ", ".join([*names(), "peers", "jarvis"])
+    parser.add_argument("--only", default="", help=f"cases, comma-separated: {every}")
     parser.add_argument("--fresh", action="store_true", help="a new host; otherwise the one that is there is kept")
     parser.add_argument("--no-site", action="store_true", help="the host is up already: no images, no site.yml")
     args = parser.parse_args(argv)

@@ -19,7 +19,7 @@ WARM_UP_S = 2.0
 
 
 class Load:
-    """``with Load(…) as load:`` sends requests from outside the host until the block ends; then ``records`` is there."""
+    """``with Load(…) as load:`` sends requests from outside the host until the block ends; ``records`` after."""
 
     def __init__(self, out: Path, address: str, host: str, ca: Path, rate: float, port: int = 443) -> None:
         self.out = out

@@ -98,12 +98,13 @@ def page(cases: Sequence[Case], totals: Mapping[str, Any], about: Sequence[str])
     )
     ratio = totals.get("ratio_to_docker_rollout")
     words = f"{totals['requests']:,} requests, {totals['failed']:,} failed"
+    rows = "".join(_row(case) for case in cases)
     words += f"; time of six changed services against docker-rollout: {ratio:g}" if ratio is not None else ""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><title>Rollouts under load</title>'
         f"<style>{CSS}</style></head><body><h1>Rollouts under load</h1><p>{escape(words)}</p>"
-        f'{_list("", about, "dim")}<div class="table"><table>{head}{"".join(_row(case) for case in cases)}</table></div>'
+        f'{_list("", about, "dim")}<div class="table"><table>{head}{rows}</table></div>'
         '<p class="dim">Open loop: requests leave on schedule whatever became of those before, and latency counts from '
         "the schedule. Nothing is tried twice. The longest gap is the longest time without a good answer of a kind, "
         "less what its schedule leaves, the worst kind's. Shaded: a deploy from the operator's command to its end; "

@@ -9,7 +9,6 @@ Ansible's start and SSH, is given beside it.
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 from lab.shell import docker, say
 
