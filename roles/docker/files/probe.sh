@@ -33,10 +33,11 @@ say default_interfaces "$( (ip -4 route show default; ip -6 route show default) 
 # What the host does with incoming packets no rule names: Docker's userland proxy listens like any program.
 say input6 "$(ip6tables -w 5 -S INPUT 2>/dev/null | sed -n '1s/^-P INPUT //p')"
 
-# Repository files of Docker that somebody else wrote, and our own key file.
+# Repository files of Docker that somebody else wrote, and our own with its key.
 say foreign_repositories "$(grep -lsE '^[^#]*https?://[^ ]*/linux/(debian|ubuntu)' /etc/apt/sources.list \
     /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null |
     xargs -r grep -ls 'docker' | grep -v '/landfall-docker.sources$')"
+say sources "$(encoded /etc/apt/sources.list.d/landfall-docker.sources)"
 say key "$(encoded /etc/apt/keyrings/landfall-docker.asc)"
 
 say daemon_json "$(encoded /etc/docker/daemon.json)"
