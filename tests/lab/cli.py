@@ -1,10 +1,10 @@
-"""`python3 -m lab …` (with tests/ on PYTHONPATH): up, down, host, reboot, images."""
+"""`python3 -m lab …` (with tests/ on PYTHONPATH): services, publish, apt-repo, host, reboot, remove, down, images."""
 
 from __future__ import annotations
 
 import argparse
 
-from . import images
+from . import apt_repo, images
 from .lab import OCTETS, Lab
 from .publish import stand_ins
 from .shell import LabError, say
@@ -14,7 +14,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="lab", description=__doc__)
     parser.add_argument("--lab", default="demo", choices=list(OCTETS))
     sub = parser.add_subparsers(dest="verb", required=True)
-    for verb in ("services", "down", "ca", "publish"):
+    for verb in ("services", "down", "ca", "publish", "apt-repo"):
         sub.add_parser(verb)
     host = sub.add_parser("host")
     host.add_argument("name")
@@ -36,6 +36,9 @@ def main(argv: list[str] | None = None) -> int:
         elif args.verb == "publish":
             lab.services()
             stand_ins(lab)
+        elif args.verb == "apt-repo":
+            lab.services()  # the hosts find it by the lab's DNS
+            print(apt_repo.serve(lab))
         elif args.verb == "reboot":
             lab.reboot(args.name)
         elif args.verb == "remove":

@@ -202,13 +202,14 @@ def ensure(*tags: str) -> None:
         bases.append(str(image.parent))
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(build_base, sorted({tag.split(":")[1] for tag in bases})))
-        list(pool.map(_ensure_one, first))
-        list(pool.map(_ensure_one, second))
+        list(pool.map(ensure_one, first))
+        list(pool.map(ensure_one, second))
 
 
-def _ensure_one(image: Image) -> None:
+def ensure_one(image: Image) -> None:
+    """Build `image` on the parent that is there, unless it was built from the same recipe."""
     parent = docker("image", "inspect", "-f", "{{.Id}}", str(image.parent)).strip()
-    recipe = hashlib.sha256((image.dockerfile + parent).encode()).hexdigest()[:16]
+    recipe = hashlib.sha256((image.dockerfile + parent).encode() + b"".join(image.files.values())).hexdigest()[:16]
     if _label(image.tag) == recipe:
         return
     say(f"building {image.tag}")

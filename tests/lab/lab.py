@@ -76,7 +76,7 @@ class Net:
 
 
 OCTETS = {"demo": 99, "test": 98, "molecule": 97, "bench": 96}
-DNS, ACME, REGISTRY, S3, ACME_SHORT, HOST = 2, 3, 4, 5, 6, 10
+DNS, ACME, REGISTRY, S3, ACME_SHORT, APT_REPO, HOST = 2, 3, 4, 5, 6, 7, 10
 
 
 class Lab:
@@ -148,7 +148,7 @@ class Lab:
             self.network,
         )
 
-    def _start(self, part: str, last: int, image: str, *args: str, command: Iterable[str] = ()) -> bool:
+    def start(self, part: str, last: int, image: str, *args: str, command: Iterable[str] = ()) -> bool:
         """Start one part at its fixed address; False when it runs already."""
         if self.running(part):
             return False
@@ -227,9 +227,10 @@ class Lab:
                 "acme-short": ACME_SHORT,
                 "registry": REGISTRY,
                 "s3": S3,
+                "apt": APT_REPO,
             }.items()
         ]
-        started = self._start(
+        started = self.start(
             "dns",
             DNS,
             image,
@@ -246,7 +247,7 @@ class Lab:
                 *records,
             ],
         )
-        started |= self._start(
+        started |= self.start(
             "registry",
             REGISTRY,
             image,
@@ -257,7 +258,7 @@ class Lab:
             command=["sh", "-c", REGISTRY_START],
         )
         started |= self._start_acme("acme", ACME, 90 * 86400)
-        started |= self._start(
+        started |= self.start(
             "s3",
             S3,
             image,
@@ -272,7 +273,7 @@ class Lab:
             wait_for("the ACME CA", lambda: self.acme_root() is not None)
 
     def _start_acme(self, part: str, last: int, lifetime_s: int) -> bool:
-        return self._start(
+        return self.start(
             part,
             last,
             "landfall-lab/services:trixie",
@@ -356,7 +357,7 @@ class Lab:
                 if not self.exists(name):
                     refuse_taken_port(self.port(what), f"LANDFALL_{self.name.upper()}_{what.upper()}_PORT")
                 args += ["-p", f"127.0.0.1:{self.port(what)}:{inside}"]
-        started = self._start(name, last, image, *args, command=["sh", "-c", INIT_V1 if v1 else INIT_V2])
+        started = self.start(name, last, image, *args, command=["sh", "-c", INIT_V1 if v1 else INIT_V2])
         address = self.net.ip(last)
         if started:
             container = self.container(name)
