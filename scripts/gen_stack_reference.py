@@ -42,7 +42,7 @@ services:
 - With several files, mappings of `x-landfall` merge key by key; lists and single values of the later file take the
   place of the earlier ones. An overlay that gives `domains` or `route` gives all of them.
 - Durations: `500ms`, `30s`, `5m`, `1h30m`, `1d`. Sizes: `512k`, `10m`, `1g`. Rates: `10r/s`, `300r/m`.
-- `route`, `domains`, `edge` (but `headers`) and `releases.keep` act now. The other keys are validated, so that a file
+- `route`, `domains`, `edge` and `releases.keep` act now. The other keys are validated, so that a file
   written today stays good.
 """
 

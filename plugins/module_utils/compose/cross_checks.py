@@ -16,7 +16,7 @@ from .merge import as_mapping
 from .model import routes_in
 from .problems import ERROR, WARNING, Problem, nearest
 from .schema import KEY, SERVICE
-from .values import cast
+from .values import EDGE_HEADERS, cast
 from .yamldoc import Document, Path
 
 _EDGE_PORTS = (80, 443)
@@ -46,6 +46,7 @@ class CrossChecks:
             yield from self._service(name, service)
         yield from self._cycle()
         yield from self._routes()
+        yield from self._headers()
 
     def _at(self, path: Path, message: str, fix: str, level: str = ERROR) -> Problem:
         holder = next((d for d in reversed(self.documents) if path in d.lines), None)
@@ -87,6 +88,14 @@ class CrossChecks:
                 f"services wait for each other: {' -> '.join(exc.cycle)}",
                 "take one of these depends_on away",
             )
+
+    def _headers(self) -> Iterator[Problem]:
+        top = as_mapping(self.merged.get(KEY)) or {}
+        edge = top.get("edge")
+        headers = edge.get("headers") if isinstance(edge, dict) else None
+        for name in headers if isinstance(headers, dict) else ():
+            if str(name).lower() in EDGE_HEADERS:
+                yield self._at((KEY, "edge", "headers", name), "the edge says this header itself", "take it away")
 
     def _routes(self) -> Iterator[Problem]:
         top = self.merged.get(KEY)

@@ -74,4 +74,4 @@ def routes_of(
         for spec in service.routes
     ]
     ordered = tuple(sorted(routes, key=lambda route: (route.host, route.path)))
-    return StackRoutes(stack=model.name, domains=model.domains, network=network_of(model.name), routes=ordered)
+    return StackRoutes(model.name, model.domains, network_of(model.name), ordered, headers=model.headers)

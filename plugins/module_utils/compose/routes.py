@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 VERSION = 1
@@ -62,13 +62,18 @@ class Route:
 
 @dataclass(frozen=True)
 class StackRoutes:
-    """All routes of a stack. ``network`` is the internal network that joins its routed services and the edge."""
+    """All routes of a stack.
+
+    :param network: the internal network that joins its routed services and the edge
+    :param headers: response headers laid over the edge's own, ``""`` takes one away. Not in the file when empty.
+    """
 
     stack: str
     domains: tuple[str, ...]
     network: str
     routes: tuple[Route, ...]
     version: int = VERSION
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def network_of(stack: str) -> str:
@@ -79,6 +84,8 @@ def network_of(stack: str) -> str:
 def to_dict(value: StackRoutes) -> dict[str, Any]:
     """Plain lists and mappings, as they stand in the file."""
     plain: dict[str, Any] = json.loads(json.dumps(asdict(value)))
+    if not plain["headers"]:
+        del plain["headers"]
     for route in plain["routes"]:
         if not route["weights"]:
             del route["weights"]
@@ -104,6 +111,7 @@ def from_json(text: str, source: str = "routes file") -> StackRoutes:
             f"{source}: version {version!r}, this collection reads {VERSION}; "
             "deploy the stack again with the same collection as the edge"
         )
+    data = {"headers": {}, **data}
     _keys(data, StackRoutes, source)
     raw = _typed(data, "routes", list, source)
     return StackRoutes(
@@ -111,6 +119,7 @@ def from_json(text: str, source: str = "routes file") -> StackRoutes:
         domains=_strings(data, "domains", source),
         network=_typed(data, "network", str, source),
         routes=tuple(_route(item, f"{source}: routes[{index}]") for index, item in enumerate(raw)),
+        headers=_headers(data, source),
     )
 
 
@@ -154,6 +163,13 @@ def _weights(data: Mapping[str, Any], where: str) -> tuple[tuple[str, int], ...]
             raise RoutesError(f"{where}: 'weights' holds {item!r}; a container of 'upstreams' and 1 to 65535 go there")
         found.append((item[0], item[1]))
     return tuple(found)
+
+
+def _headers(data: Mapping[str, Any], where: str) -> dict[str, str]:
+    found = _typed(data, "headers", dict, where)
+    if not all(isinstance(value, str) for value in found.values()):
+        raise RoutesError(f"{where}: 'headers' must hold texts, it is {found!r}")
+    return dict(found)
 
 
 def _keys(data: Mapping[str, Any], shape: type, where: str) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .values import DURATION, HOSTNAME, PATH, PERCENT, RATE, SIZE
+from .values import DURATION, HEADER, HOSTNAME, PATH, PERCENT, RATE, SIZE
 
 Schema = dict[str, Any]
 
@@ -296,8 +296,17 @@ STACK = _obj(
                     "type": "object",
                     "description": 'Response headers added for this stack; `""` takes one of the edge\'s own away.',
                     "examples": [{"Content-Security-Policy": "default-src 'self'"}],
-                    "additionalProperties": {"type": "string", "pattern": r"^[^\r\n]*$", "title": "header value"},
-                    "propertyNames": {"pattern": r"^[A-Za-z0-9-]+$"},
+                    "additionalProperties": {
+                        "type": "string",
+                        "pattern": HEADER,
+                        "title": "header value",
+                        "examples": ["default-src 'self'"],
+                    },
+                    "propertyNames": {
+                        "pattern": r"^[A-Za-z0-9-]+$",
+                        "title": "header name",
+                        "examples": ["Content-Security-Policy"],
+                    },
                 },
                 "body_size": _text("size", SIZE, "`body_size` of routes that say none.", _SIZE_EXAMPLES, default="10m"),
                 "timeout": _duration("`timeout` of routes that say none.", default="60s"),

@@ -15,6 +15,27 @@ PERCENT = r"^(100(\.0+)?|[0-9]{1,2}(\.[0-9]+)?)%$"
 HOSTNAME = r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 #: A location of nginx is built from it: nothing that could end the location or start a variable.
 PATH = r"^/[A-Za-z0-9._~!&()*+,=:@%/-]*$"
+#: ASCII without control characters, and without $, which nginx takes for a variable.
+HEADER = r"^[ -#%-~]*$"
+#: What nginx says itself of its answer and its connection; a second one would contradict it.
+EDGE_HEADERS = frozenset(
+    {
+        "alt-svc",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "date",
+        "keep-alive",
+        "location",
+        "retry-after",
+        "server",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "x-request-id",
+    }
+)
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 

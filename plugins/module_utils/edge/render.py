@@ -214,7 +214,7 @@ def _tls(settings: EdgeSettings, features: Features) -> list[str]:
 
 def _proxy(settings: EdgeSettings) -> list[str]:
     authority = _authority(settings)
-    hidden = [*sorted(settings.all_headers()), "X-Powered-By", "X-Request-ID", "X-XSS-Protection", *TOLD.values()]
+    hidden = _hidden(settings)
     return [
         "# Set here once and in no location: a location with one of its own would lose all of these.",
         "# Only WebSocket routes fill $landfall_upgrade in; anywhere else an upgrade (h2c) stays at the edge.",
@@ -333,7 +333,7 @@ def _site(stack: StackRoutes, certificates: Sequence[Certificate], settings: Edg
     for host in aliases(stack):
         lines += ["", f"# {host} has no route of its own.", *block("server", [
             *_listen_tls(settings), f"server_name {host};",
-            *_certificate(certificate_for(host, certificates), root), *_headers(settings),
+            *_certificate(certificate_for(host, certificates), root), *_headers(settings, stack.headers),
             f"return 301 https://{first}{port}$request_uri;"])]  # fmt: skip
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
@@ -353,8 +353,19 @@ def _certificate(name: str, root: str) -> list[str]:
             f"ssl_certificate_key {root}/certs/{name}/privkey.pem;"]  # fmt: skip
 
 
-def _headers(settings: EdgeSettings) -> list[str]:
-    lines = [f'add_header {name} "{value}" always;' for name, value in settings.all_headers().items()]
+def _hidden(settings: EdgeSettings, over: Mapping[str, str] | None = None) -> list[str]:
+    """The headers of applications that stay at the edge: those it sends itself, and those nobody needs to know."""
+    return [*sorted(settings.all_headers(over)), "X-Powered-By", "X-Request-ID", "X-XSS-Protection", *TOLD.values()]
+
+
+def _headers(settings: EdgeSettings, over: Mapping[str, str]) -> list[str]:
+    lines = []
+    if over:
+        lines = ["# The stack's own headers; one proxy_hide_header here takes the place of all those above."]
+        lines += [f"proxy_hide_header {name};" for name in _hidden(settings, over)]
+    for name, value in settings.all_headers(over).items():
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        lines.append(f'add_header {name} "{escaped}" always;')
     lines += ["add_header X-Request-ID $request_id always;", "add_header Retry-After $landfall_retry_after always;"]
     if settings.http3:
         lines.append(f"add_header Alt-Svc 'h3=\":{settings.https_port}\"; ma=86400' always;")
@@ -370,7 +381,7 @@ def _server(stack: StackRoutes, host: str, certificate: str, settings: EdgeSetti
         *VARIABLES,
         f"set $landfall_stack {stack.stack};",
         "# Headers stand at this level only: a location that adds one would drop all of these.",
-        *_headers(settings),
+        *_headers(settings, stack.headers),
         "error_page 503 @landfall_maintenance;",
         *block(f"if (-f {root}/maintenance/{stack.stack})", ["return 503;"]),
         "",

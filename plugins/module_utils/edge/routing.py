@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..compose.routes import Route, StackRoutes
+from ..compose.values import EDGE_HEADERS, HEADER
 from .errors import EdgeError
+from .settings import HEADER_NAME
 
 PLACEHOLDER = "placeholder"
 #: What may stand in the rendered configuration. Nothing that ends a directive, quotes, or begins a variable.
@@ -113,6 +115,13 @@ def check(stacks: Sequence[StackRoutes]) -> None:
             other = seen.setdefault((route.host, route.path), route.service)
             if other != route.service or (seen and list(stack.routes).count(route) > 1):
                 problems.append(f"{spot}: {other} has the same route; give one of them another path")
+        for name, value in stack.headers.items():
+            if not HEADER_NAME.match(name) or not re.match(HEADER, value):
+                problems.append(
+                    f"{where}: header {name}: {value!r} cannot be sent; plain ASCII without $ or line breaks"
+                )
+            elif name.lower() in EDGE_HEADERS:
+                problems.append(f"{where}: header {name} is the edge's own; take it out of x-landfall.edge.headers")
         for host in hosts(stack):
             if owner.setdefault(host, stack.stack) != stack.stack:
                 problems.append(f"{where}: host {host} belongs to stack {owner[host]} already; give one another host")

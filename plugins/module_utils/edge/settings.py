@@ -139,15 +139,20 @@ class EdgeSettings:
             given["trusted_proxies"] = tuple(given["trusted_proxies"])
         return cls(**given)
 
-    def all_headers(self) -> dict[str, str]:
-        """Every header sent over HTTPS, by name, HSTS included."""
-        merged = {**DEFAULT_HEADERS, **dict(self.headers)}
-        if self.hsts_max_age and "Strict-Transport-Security" not in merged:
-            value = f"max-age={self.hsts_max_age}"
-            value += "; includeSubDomains" if self.hsts_subdomains else ""
-            value += "; preload" if self.hsts_preload else ""
-            merged["Strict-Transport-Security"] = value
-        return {name: value for name, value in sorted(merged.items()) if value}
+    def all_headers(self, over: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Every header sent over HTTPS, by name, HSTS included.
+
+        :param over: a stack's own, laid over those of the edge; ``""`` leaves one to the application
+        """
+        merged: dict[str, tuple[str, str]] = {}
+        hsts = f"max-age={self.hsts_max_age}" if self.hsts_max_age else ""
+        if hsts:
+            hsts += "; includeSubDomains" if self.hsts_subdomains else ""
+            hsts += "; preload" if self.hsts_preload else ""
+        # Names of headers are the same in capitals and small letters.
+        for layer in ({"Strict-Transport-Security": hsts}, DEFAULT_HEADERS, self.headers, over or {}):
+            merged.update({name.lower(): (name, value) for name, value in layer.items()})
+        return {name: value for name, value in sorted(merged.values()) if value}
 
 
 def seconds(value: str) -> float:

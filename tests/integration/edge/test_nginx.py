@@ -40,6 +40,7 @@ def routes() -> StackRoutes:
             one("/events/", protocol="sse", timeout="1m30s"),
             one("/gone/", service="gone", upstreams=()),
         ),
+        headers={"Content-Security-Policy": "default-src 'self'", "NEL": '{"a": "b\\c"}', "X-Frame-Options": ""},
     )
 
 

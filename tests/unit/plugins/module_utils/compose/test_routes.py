@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -54,6 +55,14 @@ def test_weights_are_read_strictly(weights):
     data["routes"][0]["weights"] = weights
     with pytest.raises(RoutesError, match="weights"):
         from_json(json.dumps(data))
+
+
+def test_headers_there_and_back():
+    mine = dataclasses.replace(VALUE, headers={"X-A": "b", "X-B": ""})
+    assert from_json(to_json(mine)) == mine
+    assert "headers" not in json.loads(to_json(VALUE))
+    with pytest.raises(RoutesError, match="'headers' must hold texts"):
+        from_json(to_json(dataclasses.replace(VALUE, headers={"X-A": 1})))
 
 
 def test_the_file_as_agreed():

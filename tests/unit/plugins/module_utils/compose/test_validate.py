@@ -42,6 +42,22 @@ def warnings(*texts):
     return [str(p) for p in inspect(list(zip(names, texts, strict=False)), {}).warnings]
 
 
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("content-length: '0'", "headers.content-length: the edge says this header itself; take it away"),
+        ("X-A: a$$b", "headers.X-A: 'a$b' is not a header value; write it like default-src 'self'"),
+        ('X-A: "a\\nb"', "is not a header value"),
+        ("X_A: b", "headers: 'X_A' is not a header name; write it like Content-Security-Policy"),
+    ],
+)
+def test_headers_of_a_stack(header, message):
+    text = f"x-landfall:\n  domains: [a.test]\n  edge:\n    headers:\n      {header}\n{GOOD[GOOD.index('services:') :]}"
+    (found,) = errors(text.replace("www.example.com", "a.test"))
+    assert message in found
+    assert errors(text.replace(header, "X-A: b")) == []
+
+
 def test_a_good_file_is_silent():
     assert validate([("compose.yaml", GOOD)], {}) == []
 

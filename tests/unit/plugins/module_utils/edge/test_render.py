@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import pytest
@@ -191,6 +192,41 @@ def test_refused_settings(values, said):
 
 def test_unset_settings_keep_their_defaults():
     assert EdgeSettings.from_dict({"drain": None}) == EdgeSettings()
+
+
+def servers(text):
+    return [part for part in text.split("\nserver {") if "add_header" in part]
+
+
+def test_a_stacks_headers_lie_over_the_edges_in_each_of_its_servers_and_in_no_other():
+    csp = "default-src 'self'; report-to=\"x\\y\""
+    mine = dataclasses.replace(
+        stack(domains=(HOST, "www.example.com")),
+        headers={"Content-Security-Policy": csp, "x-frame-options": "DENY", "Referrer-Policy": ""},
+    )
+    files = render([mine, stack(Route("b.test", "/", "web", 80), name="blog", domains=("b.test",))])
+    found = servers(files["sites/shop.conf"])
+    assert len(found) == 2
+    for text in found:
+        escaped = csp.replace("\\", "\\\\").replace('"', '\\"')
+        assert f'add_header Content-Security-Policy "{escaped}" always;' in text
+        assert 'add_header x-frame-options "DENY" always;' in text and "X-Frame-Options" not in text
+        assert 'add_header X-Content-Type-Options "nosniff" always;' in text
+        # The application's own: hidden where the edge sends one, let through where the stack took the edge's away.
+        assert "proxy_hide_header Content-Security-Policy;" in text and "proxy_hide_header X-Powered-By;" in text
+        assert "Referrer-Policy" not in text
+    assert "DENY" not in files["sites/blog.conf"] and "proxy_hide_header" not in files["sites/blog.conf"]
+    assert "proxy_hide_header Referrer-Policy;" in files["nginx.conf"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [("X-A", "$host", "cannot be sent"), ("X A", "b", "cannot be sent"), ("X-A", "b\nc", "cannot be sent"),
+     ("content-length", "0", "is the edge's own")],
+)  # fmt: skip
+def test_headers_that_cannot_be_sent(name, value, said):
+    with pytest.raises(EdgeError, match=said):
+        render([dataclasses.replace(stack(), headers={name: value})])
 
 
 def test_an_empty_header_is_left_to_the_application():
