@@ -105,15 +105,12 @@ class RelayClient:
             name = one["Name"].lstrip("/")
             networks = one["NetworkSettings"]["Networks"]
             network = next(iter(networks), "")
-            extra = {name, one["Id"][:12], (one["Config"].get("Labels") or {}).get("com.docker.compose.service", "")}
+            # Docker and Compose add these of their own.
+            extra = {name, one["Id"][:12]}
             held = frozenset((networks.get(network) or {}).get("Aliases") or ())
             spec = (one["Config"].get("Labels") or {}).get(SPEC_LABEL, "")
-            found[name] = Relay(running(one), spec, network, held - extra | self._named(name, held))
+            found[name] = Relay(running(one), spec, network, held - extra)
         return found
-
-    def _named(self, container: str, held: frozenset[str]) -> frozenset[str]:
-        # Docker and Compose add names of their own; those that were asked for stand in the file.
-        return held & frozenset(json.loads(self.disk.read("names.json") or "{}").get(container, ()))
 
     def current_render(self, spec: RelaySpec, features: Features) -> tuple[str, dict[str, str]]:
         """The generation of a spec."""
@@ -193,21 +190,19 @@ class RelayClient:
     def remember(self, spec: RelaySpec) -> None:
         """Write down what was wanted last."""
         write_atomic(f"{self.home}/spec.json", to_json(spec))
-        names = {container_of(self.stack, network.key): list(aliases(network)) for network in spec.networks}
-        write_atomic(f"{self.home}/names.json", json.dumps(names, indent=2, sort_keys=True) + "\n")
 
     def _take(self, step: Step, network: RelayNetwork | None) -> None:
         name = step.container
         if step.kind == "create" and network:
             where = ("--project-directory", self.home, "--file", f"{self.home}/compose.yaml")
             self._must(f"the relay {name} cannot be started", "compose", *where, "up", "--detach", "--no-deps",
-                       "--quiet-pull", network.key, slow=True)  # fmt: skip
+                       "--quiet-pull", name, slow=True)  # fmt: skip
         elif step.kind == "start":
             self._must(f"the relay {name} cannot be started", "restart", name, slow=True)
         elif step.kind == "rename" and network:
             # Docker has no other way to give a running container names: this cuts what is under way there.
             self._must(f"the relay {name} cannot leave its network", "network", "disconnect", network.name, name)
-            given = [word for alias in (network.key, *aliases(network)) for word in ("--alias", alias)]
+            given = [word for alias in aliases(network) for word in ("--alias", alias)]
             self._must(f"the relay {name} cannot join its network", "network", "connect", *given, network.name, name)
         elif step.kind == "remove":
             self._must(f"the relay {name} cannot be removed", "rm", "--force", name)

@@ -84,7 +84,8 @@ def _service(stack: str, network: RelayNetwork, image: str, user: str, root: str
         f"exec nginx -e /dev/stderr -c {root}/current/{main(network.key)} -g 'daemon off;'"
     )
     return [
-        f"  {quote(network.key)}:",
+        # Compose gives a container its service's name as a DNS name: one nobody else has.
+        f"  {container_of(stack, network.key)}:",
         f"    image: {quote(image)}",
         f"    container_name: {container_of(stack, network.key)}",
         f"    entrypoint: [/bin/sh, -c, {quote(start)}]",

@@ -99,6 +99,8 @@ def _http(network: RelayNetwork, root: str, features: Features) -> list[str]:
         "proxy_buffering off;",
         "proxy_request_buffering off;",
         f"proxy_buffer_size {HOW.buffer_size};",
+        "proxy_buffers 4 64k;",
+        "proxy_busy_buffers_size 128k;",
         "proxy_next_upstream off;",
         f"proxy_read_timeout {SILENCE + 1}s;",
         f"proxy_send_timeout {SILENCE + 1}s;",
