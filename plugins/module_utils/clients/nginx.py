@@ -20,7 +20,7 @@ from ..edge.certificates import Wanted
 from ..edge.engine import Edge
 from ..edge.errors import EdgeError
 from ..edge.plan import Container
-from ..edge.project import NETWORK_LABEL, SPEC_LABEL, EdgeConfig
+from ..edge.project import NETWORK_LABEL, SPEC_LABEL, STOP_S, EdgeConfig
 from ..edge.switch import Clock
 from .certbot import CertificateError, Certificates
 from .files import sync_dir, write_atomic
@@ -93,7 +93,8 @@ class NginxClient(NginxContainer):
         """Create or recreate the container from compose.yaml."""
         root = self.config.root
         where = ("--project-directory", root, "--file", f"{root}/compose.yaml")
-        rc, out, err = self._docker("compose", *where, "up", "--detach", "--quiet-pull", slow=True)
+        rc, out, err = self._docker("compose", *where, "up", "--detach", "--quiet-pull", "--timeout", str(STOP_S),
+                                    slow=True)  # fmt: skip
         if rc == 0:
             return
         said = err or out

@@ -97,7 +97,8 @@ def _service(stack: str, network: RelayNetwork, image: str, user: str, root: str
         '    security_opt: ["no-new-privileges:true"]',
         f"    mem_limit: {quote(MEMORY)}",
         "    stop_signal: SIGQUIT",
-        "    stop_grace_period: 30s",
+        # nginx waits for idle connections, too (keepalive_min_timeout), and nothing listens while it does.
+        "    stop_grace_period: 2s",
         f"    tmpfs: [{quote(f'/tmp:rw,nosuid,nodev,noexec,size=64m,uid={uid},gid={gid or uid},mode=0770')}]",
         "    logging:",
         "      driver: json-file",
