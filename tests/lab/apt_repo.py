@@ -1,10 +1,10 @@
 """An apt repository like Docker's own, over HTTPS: what a host with `docker_source: docker` installs from.
 
 It has the layout of Docker's; both releases of Debian share one pool. The packages carry Debian's binaries under
-Docker's names and exclude the distribution's packages. They are signed, as Docker's are, by the subkey of a throw-away key whose secret half does not outlive the build. All of
-it is one image, built again only when its recipe changes. The engine is there in two versions, so that a pin can be
-tried; only the version number differs. Debian 12 gets the same packages: they need no newer libc than it has, but for
-runc, which is therefore Debian 12's.
+Docker's names and exclude the distribution's packages. They are signed, as Docker's are, by the subkey of a throw-away
+key, whose secret half does not outlive the build. All of it is one image, built again only when its recipe changes. The
+engine is there in two versions, so that a pin can be tried; only the version number differs. Debian 12 gets the same
+packages: they need no newer libc than it has, but for runc, which is therefore Debian 12's.
 """
 
 from __future__ import annotations
