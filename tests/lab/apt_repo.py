@@ -28,6 +28,7 @@ RUN apt-get download -q docker.io/trixie docker-cli/trixie containerd/trixie doc
       docker-buildx/trixie runc/bookworm
 COPY build.sh /build/
 RUN sh build.sh /srv/linux/debian trixie bookworm
+LABEL landfall.stage=apt-repo
 
 FROM {base}
 COPY --from=build /srv /srv
@@ -123,6 +124,8 @@ def ensure() -> None:
     images.ensure(BASE)
     dockerfile = DOCKERFILE.format(base=BASE, apt=APT).lstrip()
     images.ensure_one(Image(TAG, dockerfile, BASE, {"build.sh": BUILD.encode()}))
+    # Docker's older builder leaves the first stage lying about.
+    docker("image", "prune", "-f", "--filter", "label=landfall.stage=apt-repo")
 
 
 def serve(lab: Lab) -> str:
