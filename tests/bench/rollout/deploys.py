@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from dataclasses import dataclass, field
@@ -72,6 +73,7 @@ class Deployer:
         self.engine = (ground.tree / "playbooks" / "deploy.yml").exists()
 
     def _run(self, playbook: str, **extra: Any) -> Deploy:
+        os.environ["ANSIBLE_CALLBACK_RESULT_FORMAT"] = "json"  # read by module_result
         line, begin = self.host.journal_length(), time.time()
         done = self.ground.play(self.site, playbook, "-v", check=False, **extra)
         return Deploy(begin, time.time(), done.rc, done.output, line, module_result(done.output))

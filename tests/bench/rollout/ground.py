@@ -10,7 +10,7 @@ from typing import Any
 from lab import images as lab_images
 from lab.lab import PROJECT, Lab
 from lab.publish import jarvis, stand_ins
-from lab.shell import LabError, say
+from lab.shell import LabError, docker, say
 from lab.site import Run, Site
 
 from . import images
@@ -44,7 +44,7 @@ class Ground:
         for version in ("1.0.0", "1.0.1"):
             jarvis(self.lab, version)
         images.publish_all(self.lab)
-        if fresh:
+        if fresh or self._of_another_bench():
             self.lab.remove_host("host")
         self.lab.host(publish=True)
         self.ca.write_text(self.lab.acme_root() or "")
@@ -52,6 +52,11 @@ class Ground:
         self.write_inventories()
         say("site.yml on the bench's host")
         self.play(self.site, "site.yml")
+
+    def _of_another_bench(self) -> bool:
+        """A host on which bench-converge, which uses the same lab, has put its own stack."""
+        there = docker("exec", self.lab.container("host"), "ls", "/opt/landfall", check=False).split()
+        return "jarvis" in there and "bench" not in there
 
     def _jarvis_project(self) -> None:
         """The example's Compose files and the bench's overlay in one directory, as a release wants them."""
