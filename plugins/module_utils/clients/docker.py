@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .process import Runner
@@ -95,20 +95,6 @@ class DockerCli:
             self._docker("image", "rm", ref)
         except DockerError:
             return False
-        return True
-
-    def ensure_network(self, name: str, labels: Mapping[str, str], internal: bool) -> bool:
-        """Create the bridge network unless it is there; True when it was created."""
-        try:
-            self._docker("network", "inspect", name)
-            return False
-        except DockerError as problem:
-            if "not found" not in problem.stderr.lower() and "no such network" not in problem.stderr.lower():
-                raise
-        args = ["network", "create", *(["--internal"] if internal else [])]
-        for key, value in sorted(labels.items()):
-            args += ["--label", f"{key}={value}"]
-        self._docker(*args, name)
         return True
 
     def logs(self, container: str, tail: int = 40) -> list[str]:

@@ -40,7 +40,10 @@ def overlay(model: Stack, pins: Mapping[str, str] | None = None) -> dict[str, An
             services[name] = entry
     out: dict[str, Any] = {"services": services}
     if model.routed:
-        out["networks"] = {EDGE_NETWORK: {"name": network_of(model.name), "external": True}}
+        # Compose's own, not external: an external network stands in a created container under its id, where Docker
+        # does not find it again to change the container's names there.
+        labels = {"landfall.edge": "true", "landfall.stack": model.name}
+        out["networks"] = {EDGE_NETWORK: {"name": network_of(model.name), "internal": True, "labels": labels}}
     return out
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +13,19 @@ from typing import Any
 #: Keys that say nothing about the container itself.
 _IGNORED = frozenset({"depends_on", "deploy", "scale", "x-landfall", "pull_policy", "build", "profiles"})
 _SECRETS_LABEL = "landfall.secrets"
+#: Label with a service's fingerprint; what a container carries it was made from.
+CONFIG_LABEL = "landfall.config"
+
+
+def fingerprint(service: Mapping[str, Any]) -> str:
+    """16 hex digits over all of a service's configuration that makes its container.
+
+    Compose's own hash will not do: it changes with ``--no-deps``, and with the version of Compose.
+    """
+    plain = {key: value for key, value in service.items() if key not in _IGNORED}
+    deploy = {key: value for key, value in (service.get("deploy") or {}).items() if key == "resources"}
+    text = json.dumps({**plain, "deploy": deploy}, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def reasons(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> list[str]:
@@ -39,8 +53,12 @@ def reasons(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> list[str]:
         out.append("a secret file it reads")
     for each in labels:
         each.pop(_SECRETS_LABEL, None)
+        each.pop(CONFIG_LABEL, None)
     if labels[0] != labels[1]:
         out.append("labels")
+    limits = [(each.get("deploy") or {}).get("resources") for each in (old, new)]
+    if _plain(limits[0]) != _plain(limits[1]):
+        out.append("resource limits")
     told = {"image", "environment", "command", "entrypoint", "labels"}
     for key in sorted((set(old) | set(new)) - told - _IGNORED):
         if _plain(old.get(key)) != _plain(new.get(key)):

@@ -20,14 +20,14 @@ from types import SimpleNamespace
 from typing import Any, Protocol
 
 from ..compose.overlay import overlay
-from ..compose.routes import network_of
 from ..compose.stack import Stack
 from . import envfile, final, health, hooks, journal, plan, planner, release, store
+from .changes import CONFIG_LABEL
 from .executor import Interrupted, Options, Rollout, RolloutFailed
 from .plan import Refused
 from .release import Content, Release
 from .strategy import strategies
-from .target import Target, parse_hashes, target
+from .target import Target, target
 
 OVERLAY = "compose.landfall.yaml"
 #: Names the release directory keeps for itself.
@@ -329,10 +329,6 @@ class Deployment:
         for secret in self.request.secrets:
             digest = decision.secret_digests[secret.name]
             self.store.write_secret(secret.name, decision.values[secret.name], secret.owner, digest)
-        if model.routed:
-            self._step(record, "network created")
-            labels = {"landfall.edge": "true", "landfall.stack": self.request.stack}
-            self.fx.docker.ensure_network(network_of(self.request.stack), labels, internal=True)
 
     def _extra(
         self, decision: Decision, config: Mapping[str, Any], model: Stack, directory: str
@@ -351,6 +347,7 @@ class Deployment:
         aim = self._target(record, directory, model, self._comparable(previous))
         if not back:
             self.store.write(record.id, "config.json", json.dumps(aim.services, sort_keys=True), 0o600)
+            self._label(record, aim)
         leaving = self._leaving(previous)
         layers = tuple(reversed(model.waves)) if back else model.waves
         made = planner.plan(aim.wanted, layers, self._observe(), frozenset(leaving))
@@ -358,6 +355,7 @@ class Deployment:
         self.plan_lines = made.lines()
         host = SimpleNamespace(**vars(self.fx), told=self._clean, progress=self.progress)
         project = self._project(record, directory, True, plan.start_bound(len(made.services), self.request.deadline))
+
         def step(name: str, detail: dict[str, Any] | None = None) -> None:
             self._step(record, name, detail)
 
@@ -376,8 +374,7 @@ class Deployment:
         for name, service in model.services.items():
             info = self.fx.docker.image(images.get(name, {}).get("pinned") or service.image or "-") or {}
             volumes[name] = sorted((info.get("Config") or {}).get("Volumes") or {})
-        hashes = parse_hashes(project.run("config", "--hash", "*"))
-        return target(model, config, project.config(), hashes, directory, self.request.deadline, volumes, before)
+        return target(model, config, project.config(), directory, self.request.deadline, volumes, before)
 
     def _comparable(self, record: Release | None) -> dict[str, dict[str, Any]]:
         """The services of a release as :func:`changes.reasons` compares them; {} when it was not written down."""
@@ -687,6 +684,14 @@ class Deployment:
         self, record: Release, model: Stack, extra: Mapping[str, Mapping[str, Any]], pins: Mapping[str, str]
     ) -> None:
         self.store.write(record.id, OVERLAY, self._overlay_text(model, extra, pins))
+
+    def _label(self, record: Release, aim: Target) -> None:
+        """Have each container carry the fingerprint of what it is made from."""
+        head, _, text = self.store.read(record.id, OVERLAY).partition("\n")
+        document = json.loads(text)
+        for name, want in aim.wanted.items():
+            document["services"].setdefault(name, {}).setdefault("labels", {})[CONFIG_LABEL] = want.config_hash
+        self.store.write(record.id, OVERLAY, f"{head}\n{json.dumps(document, indent=2, sort_keys=True)}\n")
 
     @staticmethod
     def _overlay_text(model: Stack, extra: Mapping[str, Mapping[str, Any]], pins: Mapping[str, str]) -> str:

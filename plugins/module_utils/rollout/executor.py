@@ -185,12 +185,17 @@ class Rollout:
         rolling = [one for one in self.plan.services if one.wanted.strategy.rolls and one.starts]
         if rolling:
             self.step("created", {"services": {one.service: one.starts for one in rolling}})
-            before = {one.name for one in self._observe()}
-            args = ["up", "--no-start", "--no-deps", "--no-recreate", "--no-build", "--quiet-pull"]
-            for one in rolling:
-                # Old, kept and new together: with fewer Compose would take running containers away.
-                args += ["--scale", f"{one.service}={len(one.old) + len(one.keep) + one.starts}"]
-            self.project.run(*args, *[one.service for one in rolling])
+            there = self._observe()
+            before = {one.name for one in there}
+            # The whole project, not --no-deps: that would change Compose's own hash of a service, and an ordinary
+            # `docker compose up` would then replace everything. --scale says of each service what there already is:
+            # with fewer Compose would take running containers away.
+            args = ["up", "--no-start", "--no-recreate", "--no-build", "--quiet-pull"]
+            for name in self.model.services:
+                count = sum(1 for item in there if item.service == name)
+                args += ["--scale", f"{name}={count + planned[name].starts * planned[name].wanted.strategy.rolls}"
+                         if name in planned else f"{name}={count}"]  # fmt: skip
+            self.project.run(*args)
             fresh = [one for one in self._observe() if one.name not in before and one.status == "created"]
             for service in rolling:
                 mine = [item for item in fresh if item.service == service.service]
@@ -284,7 +289,9 @@ class Rollout:
             if index == 0:
                 self._record(one, [*fresh[name], *self._created[name]])
         if any(fresh.values()):
-            self.step(f"wave {number} started", {"containers": sorted(sum(fresh.values(), []))})
+            self.step(
+                f"wave {number} started", {"containers": sorted(name for them in fresh.values() for name in them)}
+            )
             for each in [self._pool.submit(self.fx.docker.start, name) for them in fresh.values() for name in them]:
                 each.result()
         kept = {name: [*fresh[name], *(one.keep if index == 0 else ())] for name, one in batch.items()}

@@ -25,6 +25,7 @@ class Observation:
     """One container as inspected, reduced to what a judgement needs.
 
     :param health: ``healthy``, ``unhealthy``, ``starting``, or "" when it has no healthcheck or a disabled one
+    :param config_hash: fingerprint of the configuration it was made from; Compose's own hash where landfall left none
     :param addresses: its addresses on the host's networks, IPv4 or IPv6
     :param restart_policy: ``no``, ``always``, ``unless-stopped``, ``on-failure``
     :param aliases: the names it is reached by on any network, besides its own name and id
@@ -90,7 +91,7 @@ def observe(inspected: Mapping[str, Any]) -> Observation:
         oom_killed=bool(state.get("OOMKilled")),
         error=state.get("Error") or "",
         image=str(inspected.get("Image", "")),
-        config_hash=labels.get("com.docker.compose.config-hash", ""),
+        config_hash=labels.get("landfall.config") or labels.get("com.docker.compose.config-hash", ""),
         restart_policy=((inspected.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") or "no",
         addresses=tuple(addresses),
         labels=labels,

@@ -16,7 +16,6 @@ STEPS = (
     "secrets",
     "pulled",
     "built",
-    "network created",
     "started",
     "healthy",
     "routes written",

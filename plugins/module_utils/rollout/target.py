@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, Landfall contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From a release on the disk to what shall run: strategies, Compose's hashes, names, and what differs from before."""
+"""From a release on the disk to what shall run: strategies, fingerprints, names, and what differs from before."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..compose.stack import Stack
-from .changes import mounts_release, normalised, reasons
+from .changes import CONFIG_LABEL, fingerprint, mounts_release, normalised, reasons
 from .planner import Wanted
 from .strategy import Strategy, strategies
 
@@ -39,7 +39,6 @@ def target(
     model: Stack,
     config: Mapping[str, Any],
     full: Mapping[str, Any],
-    hashes: Mapping[str, str],
     directory: str,
     deadline: float,
     image_volumes: Mapping[str, Sequence[str]],
@@ -48,7 +47,6 @@ def target(
     """Put a target together.
 
     :param config: the project as Compose reads it; :param full: the same with the release's overlay
-    :param hashes: service → Compose's hash of its configuration
     :param directory: the release's directory
     :param deadline: seconds, for services that say none
     :param before: :attr:`Target.services` of the release that runs, {} when there is none
@@ -57,6 +55,7 @@ def target(
     chosen = strategies(model, config, deadline, image_volumes)
     services = normalised(full, directory)
     names = {name: _names(name, (config.get("services") or {}).get(name) or {}, model) for name in model.services}
+    raw = full.get("services") or {}
     wanted = {}
     for name, service in model.services.items():
         why = reasons(before.get(name), services.get(name, {})) if before else []
@@ -64,7 +63,7 @@ def target(
             why = ["it mounts files of the release"]
         wanted[name] = Wanted(
             service=name,
-            config_hash=hashes.get(name, ""),
+            config_hash=labels(raw.get(name) or {}).get(CONFIG_LABEL) or fingerprint(raw.get(name) or {}),
             replicas=service.replicas,
             strategy=chosen[name],
             names=tuple(dict.fromkeys(item for each in names[name].values() for item in each)),
@@ -73,9 +72,12 @@ def target(
     return Target(model, wanted, names, services)
 
 
-def parse_hashes(text: str) -> dict[str, str]:
-    """What ``docker compose config --hash '*'`` prints: service → hash."""
-    return {fields[0]: fields[1] for line in text.splitlines() if len(fields := line.split()) == 2}
+def labels(service: Mapping[str, Any]) -> dict[str, str]:
+    """A service's labels as a mapping."""
+    found = service.get("labels") or {}
+    if isinstance(found, Mapping):
+        return {str(key): str(value) for key, value in found.items()}
+    return {str(item).partition("=")[0]: str(item).partition("=")[2] for item in found}
 
 
 def _names(name: str, raw: Mapping[str, Any], model: Stack) -> dict[str, tuple[str, ...]]:
