@@ -20,8 +20,8 @@ from .settings import EdgeSettings
 SPEC_LABEL = "landfall.edge.spec"
 #: Networks between the edge and a stack carry this label; others are none of the edge's business.
 NETWORK_LABEL = "landfall.edge=true"
-#: Seconds nginx may finish requests when its container ends. Longer is a longer gap: there are always idle connections.
-STOP_S = 2
+#: Seconds until nginx is killed when its container ends.
+STOP_S = 5
 IMAGE = "nginxinc/nginx-unprivileged:1.30"
 
 
@@ -99,7 +99,8 @@ def _compose(config: EdgeConfig, networks: Sequence[str], label: str) -> str:
     if settings.http3:
         ports.append(f"{address}{config.https_port}:8443/udp")
     # Sockets left by a killed container would keep nginx from starting: only its own start may remove them.
-    start = f"rm -f {root}/run/edge.sock {root}/run/pools.sock; exec nginx -e /dev/stderr -c {root}/current/nginx.conf -g 'daemon off;'"
+    start = f"rm -f {root}/run/edge.sock {root}/run/pools.sock; "
+    start += f"exec nginx -e /dev/stderr -c {root}/current/nginx.conf -g 'daemon off;'"
     # wget where the image has it (Alpine), else bash's own sockets (Debian): no curl needed.
     probe = (
         "wget -q -O /dev/null http://127.0.0.1:8080/health 2>/dev/null || bash -c 'exec 3<>/dev/tcp/127.0.0.1/8080; "
@@ -125,8 +126,8 @@ def _compose(config: EdgeConfig, networks: Sequence[str], label: str) -> str:
         "    cap_drop: [ALL]",
         '    security_opt: ["no-new-privileges:true"]',
         f"    mem_limit: {quote(config.memory)}",
-        "    stop_signal: SIGQUIT",
-        # nginx waits for idle connections, too (keepalive_min_timeout), and nothing listens while it does.
+        # Not SIGQUIT: nginx would wait for idle connections, too (keepalive_min_timeout), and listen no more meanwhile.
+        "    stop_signal: SIGTERM",
         f"    stop_grace_period: {STOP_S}s",
         f"    tmpfs: [{quote(f'/tmp:rw,nosuid,nodev,noexec,size=256m,uid={uid},gid={gid or uid},mode=0770')}]",
         "    healthcheck:",

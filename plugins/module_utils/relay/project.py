@@ -96,9 +96,9 @@ def _service(stack: str, network: RelayNetwork, image: str, user: str, root: str
         "    cap_drop: [ALL]",
         '    security_opt: ["no-new-privileges:true"]',
         f"    mem_limit: {quote(MEMORY)}",
-        "    stop_signal: SIGQUIT",
-        # nginx waits for idle connections, too (keepalive_min_timeout), and nothing listens while it does.
-        "    stop_grace_period: 2s",
+        # Not SIGQUIT: nginx would wait for idle connections, too (keepalive_min_timeout), and listen no more meanwhile.
+        "    stop_signal: SIGTERM",
+        "    stop_grace_period: 5s",
         f"    tmpfs: [{quote(f'/tmp:rw,nosuid,nodev,noexec,size=64m,uid={uid},gid={gid or uid},mode=0770')}]",
         "    logging:",
         "      driver: json-file",
