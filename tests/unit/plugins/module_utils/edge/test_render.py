@@ -258,3 +258,28 @@ def test_features(text, curves, minimum):
 def test_an_image_that_will_not_do_is_refused(text):
     with pytest.raises(EdgeError, match="edge's image"):
         Features.parse(text)
+
+
+def test_weights_of_a_canary():
+    text = render([stack(route(upstreams=("w-1", "w-2"), weights=(("w-1", 9),)))])["upstreams/shop.conf"]
+    assert "server w-1:8000 resolve weight=9 max_fails" in text and "server w-2:8000 resolve max_fails" in text
+
+
+def test_what_clients_reach_names_no_container():
+    """Workers of a former configuration answer on connections they keep: they must hand over, not choose."""
+    files = render([stack(route(), route("/api/", strip=True), route("/ws", protocol="websocket"))])
+    assert set(re.findall(r"proxy_pass http://([^$/;]+)", files["sites/shop.conf"])) == {"landfall_pools"}
+    listens = set(re.findall(r"listen ([^;]+);", files["upstreams/shop.conf"]))
+    assert listens == {"unix:/etc/landfall/edge/run/pools.sock"}
+    main = files["nginx.conf"]
+    assert "keepalive" not in block(main, "upstream landfall_pools") and "default close;" in main
+
+
+def test_the_first_half_waits_longer_than_the_second():
+    files = render([stack(route(timeout="90s"), route("/b/", timeout="10s"))])
+    assert "proxy_read_timeout 90s;" in files["upstreams/shop.conf"]
+    assert "proxy_read_timeout 91s;" in files["sites/shop.conf"]
+
+
+def test_idle_connections_to_containers_are_let_go_before_applications_close_them():
+    assert "keepalive_timeout 1s;" in block(render([stack()])["upstreams/shop.conf"], "upstream shop_web_8000")
