@@ -1,23 +1,33 @@
 # Copyright: (c) 2026, Landfall contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The engine against a Docker that is a dict, and a real release store in a temporary directory."""
+"""Releases: what is written, decided, repaired, refused and thrown away; the engine against a host of objects."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 
 import pytest
+from fake_host import (
+    CRASH,
+    STARTING,
+    UNHEALTHY,
+    ToolError,
+    assert_settled,
+    compose_file,
+    release_files,
+    request,
+    service,
+    stack_file,
+)
+from fake_time import Killed
 
-from ansible_collections.landfall.stack.plugins.module_utils.clients.files import StackBusy, StackDir
-from ansible_collections.landfall.stack.plugins.module_utils.compose.model import build_model
+from ansible_collections.landfall.stack.plugins.module_utils.clients.files import StackBusy
 from ansible_collections.landfall.stack.plugins.module_utils.rollout import report
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.deploy import (
     DeployFailed,
     Deployment,
-    Effects,
     Request,
     Secret,
 )
@@ -25,205 +35,19 @@ from ansible_collections.landfall.stack.plugins.module_utils.rollout.plan import
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.release import FAILED, SEALED
 
 
-class ToolError(Exception):
-    stderr = ""
-
-
-class Killed(BaseException):
-    """Stands for kill -9: nothing catches it."""
-
-
-class World:
-    """A host with a Docker that obeys at once. ``broken``: services whose containers get unhealthy."""
-
-    def __init__(self, root):
-        self.store = StackDir(str(root / "stacks"), "toy")
-        self.running: dict[str, dict] = {}
-        self.images = {"app:1", "app:2"}
-        self.local: dict[str, str] = {}
-        self.networks: set[str] = set()
-        self.broken: set[str] = set()
-        self.refuse = ""
-        self.listens = {8080}
-        self.routes = ""
-        self.clock = 0.0
-        self.days = 0
-        self.kill_at: int | None = None
-        self.ups: list[str] = []
-
-    # docker
-    def containers(self, _project):
-        return list(self.running.values())
-
-    def inspect(self, ids):
-        return [one for one in self.running.values() if one["Id"] in ids]
-
-    def image(self, ref):
-        return {"Id": self.local[ref], "RepoDigests": []} if ref in self.local else None
-
-    def pull(self, ref):
-        if ref not in self.images:
-            raise ToolError("manifest unknown")
-        self.local[ref] = f"sha256:{ref.encode().hex():0<64}"
-
-    def tag(self, source, target):
-        self.local[target] = source
-
-    def remove_image(self, ref):
-        return bool(self.local.pop(ref, ""))
-
-    def ensure_network(self, name, labels, internal):
-        self.networks.add(name)
-
-    def logs(self, _container, _tail):
-        return ["it said hunter2-secret"]
-
-    def stop(self, names):
-        for name in names:
-            self.running[name]["State"]["Status"] = "exited"
-
-    def remove(self, names):
-        for name in names:
-            self.running.pop(name)
-
-    # compose
-    def compose(self, directory, files, env_files, profiles, _bound):
-        world = self
-
-        class Project:
-            def config(self):
-                if world.refuse:
-                    raise ToolError(world.refuse)
-                with open(files[0], encoding="utf-8") as file:
-                    return json.load(file)
-
-            def run(self, *args):
-                assert args[0] == "up"
-                world.ups.append(os.path.basename(directory))
-                config = self.config()
-                with open(env_files[1], encoding="utf-8") as file:
-                    env = file.read()
-                for name, service in config["services"].items():
-                    hash_ = hashlib.sha256(f"{service['image']} {env}".encode()).hexdigest()
-                    there = world.running.get(f"toy-{name}-1")
-                    if there and there["Config"]["Labels"]["com.docker.compose.config-hash"] == hash_:
-                        continue
-                    world.start(name, service["image"], hash_)
-                for gone in set(world.running) - {f"toy-{name}-1" for name in config["services"]}:
-                    del world.running[gone]
-
-        return Project()
-
-    def start(self, service, image, config_hash):
-        sick = service in self.broken
-        self.running[f"toy-{service}-1"] = {
-            "Name": f"/toy-{service}-1",
-            "Id": f"{service}-{len(self.ups)}",
-            "Image": self.local[image],
-            "Config": {
-                "Labels": {"com.docker.compose.service": service, "com.docker.compose.config-hash": config_hash}
-            },
-            "State": {
-                "Status": "running",
-                "StartedAt": str(len(self.ups)),
-                "Health": {"Status": "unhealthy" if sick else "healthy", "Log": [{"ExitCode": 1, "Output": "nope"}]},
-            },
-            "NetworkSettings": {"Networks": {"n": {"IPAddress": "10.0.0.1"}}},
-            "HostConfig": {"RestartPolicy": {"Name": "unless-stopped"}},
-        }
-
-    # the rest
-    def write_routes(self, text):
-        changed, self.routes = self.routes != text, text
-        return changed
-
-    def now(self):
-        self.days += 1
-        return f"2026-11-21T{self.days // 3600:02}:{self.days // 60 % 60:02}:{self.days % 60:02}Z"
-
-    def monotonic(self):
-        self.clock += 0.1
-        return self.clock
-
-    def sleep(self, seconds):
-        self.clock += seconds
-
-    def effects(self):
-        return Effects(
-            store=self.store,
-            docker=self,
-            compose=self.compose,
-            model=lambda config, _directory, _files: build_model(config, "toy"),
-            connects=lambda _addresses, port: port in self.listens,
-            proc_net=lambda _pid: "header\n0: 00000000:1F90 0:0 0A\n",
-            now=self.now,
-            monotonic=self.monotonic,
-            sleep=self.sleep,
-            token=lambda count: "t" * count,
-            write_routes=self.write_routes,
-            read_routes=lambda: self.routes,
-            errors=(ToolError,),
-        )
-
-    def deploy(self, **changes):
-        deployment = Deployment(request(**changes), self.effects())
-        if self.kill_at is not None:
-            self._arm(deployment)
-        self.store.prepare()
-        decision = deployment.decide(self.store.key(), True)
-        with self.store.lock("me", "now", 1.0):
-            return deployment.apply(decision) if decision.changed else None
-
-    def _arm(self, deployment):
-        log, left = self.store.log, [self.kill_at]
-
-        def counted(entry):
-            log(entry)
-            left[0] -= 1
-            if left[0] < 0:
-                raise Killed
-
-        deployment.store = type("Store", (), {"__getattr__": lambda _self, name: getattr(self.store, name)})()
-        deployment.store.log = counted
-
-    def outcomes(self):
-        return [one.outcome for one in self.store.releases()]
-
-
-def compose_file(image="app:1", port=8080, **services):
-    web = {"image": image, "x-landfall": {"route": {"path": "/", "port": port}}}
-    return json.dumps({"x-landfall": {"domains": ["toy.localhost"]}, "services": {"web": web, **services}}).encode()
-
-
-def request(image="app:1", port=8080, env=None, secrets=None, **changes):
-    default = (Secret("KEY", None, 48, True), Secret("token", "hunter2-secret"))
-    return Request(
-        stack="toy",
-        files={"compose.yaml": changes.pop("compose", None) or compose_file(image, port)},
-        compose_files=("compose.yaml",),
-        env=env or {},
-        secrets=default if secrets is None else secrets,
-        who="me@here",
-        **changes,
-    )
-
-
-@pytest.fixture(name="world")
-def _world(tmp_path):
-    return World(tmp_path)
-
-
 def test_first_release_and_second_run(world):
     result = world.deploy(version="1")
     assert result["outcome"] == SEALED and result["secrets_generated"] == ["KEY"] and result["routes_changed"]
     assert world.store.current() == result["release"]
-    assert world.networks == {"landfall-edge-toy"}
-    assert json.loads(world.routes)["routes"][0]["upstreams"] == ["toy-web-1"]
-    assert world.deploy(version="1") is None
+    assert world.routed() == ["toy-web-1"]
     assert result["steps"] == [
-        "written", "secrets", "pulled", "network created", "started", "healthy", "routes written",
-        "switched current", "sealed",
+        "written", "pulled", "secrets", "planned", "created", "wave 1 started", "wave 1 gated",
+        "wave 1 switched", "routes written", "switched current", "sealed",
     ]  # fmt: skip
+    assert_settled(world, web=1)
+    before = list(world.events)
+    assert world.deploy(version="1") is None
+    assert world.events == before
 
 
 def test_secrets_are_private_kept_and_nowhere_else(world):
@@ -243,51 +67,37 @@ def test_secrets_are_private_kept_and_nowhere_else(world):
 
 def test_an_image_that_cannot_be_pulled_changes_nothing(world):
     world.deploy()
-    before = dict(world.running)
+    before = world.happened("create", "start", "stop", "remove", "switch")
     with pytest.raises(DeployFailed, match=r"service web: image app:9 cannot be pulled.*Nothing was changed"):
         world.deploy(image="app:9")
-    assert world.running == before and len(world.ups) == 1
+    assert world.happened("create", "start", "stop", "remove", "switch") == before
     assert world.outcomes() == [SEALED, FAILED]
     assert world.deploy() is None
 
 
 def test_unhealthy_goes_back_and_says_why(world):
     good = world.deploy()["release"]
+    world.fates["app:2"] = UNHEALTHY
     with pytest.raises(DeployFailed) as caught:
-        failing(world, image="app:2")
+        world.deploy(image="app:2")
     assert caught.value.result["rolled_back_to"] == good
     assert "healthcheck fails" in str(caught.value) and "nope" in str(caught.value)
     assert "hunter2-secret" not in str(caught.value) and "********" in str(caught.value)
     assert world.store.current() == good
+    assert_settled(world, web=1)
     assert world.deploy() is None
 
 
-def failing(world, **changes):
-    """Deploy while containers of app:2, and only those, get unhealthy."""
-    start = world.start
-
-    def only_new(service, image, config_hash):
-        world.broken = {"web"} if image == "app:2" else set()
-        start(service, image, config_hash)
-
-    world.start = only_new
-    try:
-        return world.deploy(**changes)
-    finally:
-        world.start = start
-        world.broken = set()
-
-
 def test_a_failed_first_deployment_is_stopped_and_left(world):
-    world.broken = {"web"}
+    world.fates["app:1"] = UNHEALTHY
     with pytest.raises(DeployFailed, match="first deployment") as caught:
         world.deploy()
     assert caught.value.result["rolled_back_to"] is None
-    assert world.running["toy-web-1"]["State"]["Status"] == "exited"
+    assert world.of("web", "exited") == ["toy-web-1"]
     assert world.store.current() is None and not world.routes
-    world.broken = set()
-    world.running.clear()
+    world.fates.clear()
     assert world.deploy()["outcome"] == SEALED
+    assert_settled(world, web=1)
 
 
 def test_a_route_to_a_port_nobody_listens_on(world):
@@ -295,34 +105,40 @@ def test_a_route_to_a_port_nobody_listens_on(world):
     with pytest.raises(
         DeployFailed, match="route / goes to port 9999 and nothing listens there; the container listens on 8080"
     ):
-        world.deploy(port=9999)
+        world.deploy(image="app:2", port=9999)
     assert json.loads(world.routes)["routes"][0]["port"] == 8080
+    assert_settled(world, web=1)
 
 
 def test_a_container_that_never_gets_healthy(world):
-    start = world.start
-
-    def endless(service, image, config_hash):
-        start(service, image, config_hash)
-        world.running[f"toy-{service}-1"]["State"]["Health"]["Status"] = "starting"
-
-    world.start = endless
+    world.fates["app:1"] = STARTING
     with pytest.raises(DeployFailed, match="not well after 30 s: its healthcheck says starting"):
         world.deploy(deadline=30.0)
 
 
-def test_a_failing_rollback_is_told(world):
+def test_a_crash_is_told_with_its_exit_code(world):
     world.deploy()
-    world.broken = {"web"}
-    with pytest.raises(DeployFailed, match="FAILED too"):
+    world.fates["app:2"] = CRASH
+    with pytest.raises(DeployFailed, match=r"ended with exit code 3|exited with code 3"):
         world.deploy(image="app:2")
+    assert_settled(world, web=1)
+
+
+def test_a_failing_rollback_is_told(world):
+    # A database is stopped first: what was there has to be started again, and cannot.
+    world.deploy(compose=stack_file(db=service("redis:1")))
+    world.fates.update({"redis:1": UNHEALTHY, "redis:2": UNHEALTHY})
+    with pytest.raises(DeployFailed, match="FAILED too") as caught:
+        world.deploy(compose=stack_file(db=service("redis:2")))
+    assert caught.value.result["rolled_back_to"] is None
 
 
 def test_secrets_go_back_with_the_release(world):
     world.deploy()
     rotated = (Secret("KEY", None, 48, True), Secret("token", "new-value-of-it"))
+    world.fates["app:2"] = UNHEALTHY
     with pytest.raises(DeployFailed):
-        failing(world, image="app:2", secrets=rotated)
+        world.deploy(image="app:2", secrets=rotated)
     assert world.store.secret("token") == "hunter2-secret"
 
 
@@ -330,7 +146,7 @@ def test_refused_projects_leave_no_release(world):
     world.refuse = 'required variable "X" is missing'
     with pytest.raises(Refused, match="required variable"):
         world.deploy()
-    assert world.outcomes() == [] and os.listdir(world.store.releases_dir) == []
+    assert world.outcomes() == [] and release_files(world) == []
 
 
 def test_check_project_writes_nothing(world):
@@ -338,38 +154,52 @@ def test_check_project_writes_nothing(world):
     assert not os.path.exists(world.store.path)
 
 
-@pytest.mark.parametrize("step", range(9))
-def test_a_run_killed_at_any_step_is_finished_by_the_next(world, step):
-    world.deploy()
-    world.kill_at = step
-    with pytest.raises(Killed):
-        world.deploy(image="app:2", env={"A": "2"})
-    world.kill_at = None
-    result = world.deploy(image="app:2", env={"A": "2"})
-    assert result["outcome"] == SEALED and world.store.current() == result["release"]
-    assert world.outcomes().count("pending") == 0
-    assert world.running["toy-web-1"]["Image"] == world.local["app:2"]
-    assert world.deploy(image="app:2", env={"A": "2"}) is None
+def killed_at(world, point, **changes):
+    """Kill a deployment before its so-manieth change. False: it has no so many."""
+    world.fuse = point
+    try:
+        world.deploy(**changes)
+    except Killed:
+        return True
+    finally:
+        world.fuse = None
+    return False
 
 
-@pytest.mark.parametrize("step", range(9))
-def test_after_a_killed_run_another_content_wins(world, step):
-    world.deploy()
-    world.kill_at = step
-    with pytest.raises(Killed):
-        world.deploy(image="app:2")
-    world.kill_at = None
-    world.deploy(image="app:1", env={"B": "1"})
-    assert "pending" not in world.outcomes() and world.outcomes()[-1] == SEALED
-    assert world.running["toy-web-1"]["Image"] == world.local["app:1"]
+def test_a_run_killed_anywhere_is_finished_by_the_next(new_world):
+    for point in range(100):
+        world = new_world()
+        world.deploy()
+        if not killed_at(world, point, image="app:2", env={"A": "2"}):
+            break
+        result = world.deploy(image="app:2", env={"A": "2"})
+        if result is not None:
+            assert result["outcome"] == SEALED
+        assert_settled(world, "app:2", web=1)
+        assert world.deploy(image="app:2", env={"A": "2"}) is None
+    assert 15 < point < 99
+
+
+def test_after_a_killed_run_another_content_wins(new_world):
+    for point in range(100):
+        world = new_world()
+        world.deploy()
+        if not killed_at(world, point, image="app:2"):
+            break
+        world.deploy(image="app:1", env={"B": "1"})
+        assert world.outcomes()[-1] == SEALED
+        assert_settled(world, "app:1", web=1)
+    assert 15 < point < 99
 
 
 def test_drift_is_repaired(world):
     world.deploy()
-    world.running.pop("toy-web-1")
+    world.there.pop("toy-web-1")
     assert world.deploy()["why"] == "repair: toy-web-1 is gone"
+    assert_settled(world, web=1)
     world.routes = "by hand"
     assert "routes file" in world.deploy()["why"]
+    assert_settled(world, web=1)
 
 
 def test_old_releases_and_their_images_go(world):

@@ -43,13 +43,9 @@ def _model():
     return build_model(CONFIG)
 
 
-def test_watches(model):
-    found = plan.watches(model, 60.0)
-    assert (found["job"].wants, found["job"].deadline, found["job"].healthy_for) == ("done", 60.0, plan.HEALTHY_FOR)
-    web = found["web"]
-    assert (web.wants, web.replicas, web.deadline, web.healthy_for) == ("running", 2, 120.0, 7.0)
-    assert web.routes == (("/", 8080),)
-    assert plan.start_bound(model, found) == 2 * 120.0 + 60.0
+def test_start_bound():
+    assert plan.start_bound(2, 60.0) == 120.0 + 60.0
+    assert plan.start_bound(1, 600.0) == 600.0 + 30.0
 
 
 def test_image_steps(model):
