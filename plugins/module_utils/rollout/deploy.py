@@ -32,7 +32,7 @@ from .target import Target, target
 OVERLAY = "compose.landfall.yaml"
 #: Names the release directory keeps for itself.
 RESERVED = frozenset(
-    {OVERLAY, "env", "env.user", "digests.json", "routes.json", "release.json", "evidence.json", "config.json"}
+    {OVERLAY, "env", "env.user", "digests.json", "routes.json", "release.json", "evidence.json", "config.json", "report.json"}
 )
 LOG_LINES = 40
 
@@ -436,9 +436,11 @@ class Deployment:
                 f"service {name} has no restart policy, so a reboot leaves it down: give it restart: unless-stopped"
             )
         self.warnings += rollout.report.notes + rollout.warnings
+        report = self._report(rollout, seen, aim, images)
+        self.store.write(record.id, "report.json", json.dumps(report, indent=2, sort_keys=True) + "\n")
         pruned = self._prune(record.id, self.request.keep or aim.model.keep)
         return {
-            **self._report(rollout, seen, aim, images),
+            **report,
             "release": record.id,
             "previous": previous.id if previous else None,
             "outcome": release.SEALED,
