@@ -299,7 +299,7 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.landfall.stack.plugins.module_utils.clients.files import StackBusy
-from ansible_collections.landfall.stack.plugins.module_utils.clients.host import effects_for, yaml_missing
+from ansible_collections.landfall.stack.plugins.module_utils.clients.host import back, effects_for, yaml_missing
 from ansible_collections.landfall.stack.plugins.module_utils.clients.interrupts import Interrupts
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.deploy import (
     DeployFailed,
@@ -473,32 +473,19 @@ def deploy(module: AnsibleModule, interrupts: Interrupts) -> dict:
                 module.warn(text)
 
 
-def roll_back(module: AnsibleModule, interrupts: Interrupts) -> dict:
+def roll_back(module: AnsibleModule, _interrupts: Interrupts) -> dict:
     """Bring a kept release back; the module's result."""
     params = module.params
-    stack = check_stack_name(params["stack"])
-    fx = effects_for(params["root"], params["routes_dir"], stack, interrupts)
-    missing = fx.docker.available() or yaml_missing()
-    if missing:
-        raise Refused(f"{missing}. Without it nothing can be rolled back")
-    request = Request(stack=stack, files={}, compose_files=(), deadline=float(params["wait_deadline"]),
-                      who=params["who"])  # fmt: skip
-    deployment = Deployment(request, fx)
-    found, current = deployment.choose_back(params["release"])
-    common = {
-        "changed": current is None or found.id != current.id,
-        "stack": stack,
-        "release": found.id,
-        "previous": current.id if current else None,
-        "why": f"from {current.id}" if current else "",
-        "routes_file": os.path.join(params["routes_dir"], f"{stack}.json"),
-    }
-    if module.check_mode or not common["changed"]:
-        return common
-    with fx.store.lock(params["who"] or "landfall", fx.now(), params["lock_timeout"]):
-        interrupts.install()
-        found, current = deployment.choose_back(params["release"])
-        return {**common, **deployment.go_back(found, current)}
+    return back(
+        params["root"],
+        params["routes_dir"],
+        check_stack_name(params["stack"]),
+        params["release"],
+        params["who"],
+        float(params["wait_deadline"]),
+        params["lock_timeout"],
+        module.check_mode,
+    )
 
 
 def main() -> None:

@@ -64,7 +64,7 @@ step:
   returned: success
   type: str
 report:
-  description: Plan, waves, services, timings and observed containers of the rollout, as M(landfall.stack.rollout) returned them.
+  description: Plan, waves, services, timings and observed containers, as M(landfall.stack.rollout) returned them.
   returned: success
   type: dict
 evidence:

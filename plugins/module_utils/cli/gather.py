@@ -26,6 +26,7 @@ def gather(root: str, edge: str, docker: DockerCli) -> list[Gathered]:
     for name in names:
         store = StackDir(root, name)
         current = store.current()
+        entries = store.journal()
         out.append(
             Gathered(
                 name=name,
@@ -38,6 +39,12 @@ def gather(root: str, edge: str, docker: DockerCli) -> list[Gathered]:
                 routes=routes(edge, name),
                 maintenance=os.path.exists(flag(edge, name)),
                 lock=store.holder(),
+                step=entries[-1].step if entries else "",
+                relay={
+                    str(one["Name"]).lstrip("/"): str(one["State"]["Status"])
+                    for one in containers
+                    if (one["Config"].get("Labels") or {}).get(PROJECT_LABEL) == f"landfall-relay-{name}"
+                },
             )
         )
     return out

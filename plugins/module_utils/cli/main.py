@@ -10,11 +10,13 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 
 from ..clients.docker import DockerCli, DockerError
-from ..clients.files import StackDir, stacks
+from ..clients.files import StackBusy, StackDir, stacks
 from ..clients.process import base_env, runner
+from ..rollout.journal import line
 from . import gather, status
 
 ROOT = "/opt/landfall"
@@ -40,6 +42,11 @@ def parser() -> argparse.ArgumentParser:
     logs.add_argument("service", nargs="?")
     logs.add_argument("--tail", type=int, default=100, help="lines of each container (100)")
     logs.add_argument("--follow", action="store_true", help="go on as lines come")
+    watch = verbs.add_parser("watch", help="the steps of a rollout as they are taken")
+    watch.add_argument("stack")
+    back = verbs.add_parser("rollback", help="bring the release before back, or a kept one")
+    back.add_argument("stack")
+    back.add_argument("release", nargs="?", default="", help="see: landfall releases STACK")
     flag = verbs.add_parser("maintenance", help="show a maintenance page instead of the stack")
     flag.add_argument("state", choices=("on", "off"))
     flag.add_argument("stack")
@@ -62,7 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             from ..edge.edge_cli import main as edge
 
             return edge(rest)
-        return {"status": _status, "releases": _releases, "logs": _logs, "maintenance": _maintenance}[args.verb](args)
+        known = {"status": _status, "releases": _releases, "logs": _logs, "maintenance": _maintenance}
+        return {**known, "watch": _watch, "rollback": _rollback}[args.verb](args)
     except Wrong as problem:
         print(f"landfall {args.verb}: {problem}", file=sys.stderr)
     except PermissionError as problem:
@@ -114,6 +122,45 @@ def _logs(args: argparse.Namespace) -> int:
         return 0
     except FileNotFoundError as problem:
         raise Wrong("docker is not installed on this host") from problem
+
+
+def _watch(args: argparse.Namespace) -> int:
+    store = StackDir(args.root, _known(args))
+    shown = len(store.journal())
+    # Of a rollout that goes on, what it did so far too.
+    if store.holder():
+        entries = store.journal()
+        shown = next((at for at, one in enumerate(entries) if one.release == entries[-1].release), shown)
+    else:
+        print(f"nobody works on {args.stack}; waiting for a rollout, end with Ctrl-C")
+    try:
+        while True:
+            entries = store.journal()
+            for one in entries[shown:]:
+                print(line(one), flush=True)
+            ended = shown < len(entries) and not store.holder()
+            shown = len(entries)
+            if ended:
+                return 0
+            time.sleep(0.3)
+    except KeyboardInterrupt:
+        return 0
+
+
+def _rollback(args: argparse.Namespace) -> int:
+    from ..clients.host import back
+    from ..rollout.deploy import DeployFailed
+    from ..rollout.plan import Refused
+
+    try:
+        result = back(args.root, os.path.join(args.edge, "stacks"), _known(args), args.release)
+    except (DeployFailed, Refused, StackBusy) as problem:
+        raise Wrong(str(problem)) from problem
+    if not result["changed"]:
+        print(f"{args.stack} runs release {result['release']} already")
+    else:
+        print("\n".join([*result["plan"], f"{args.stack} runs release {result['release']} again"]))
+    return 0
 
 
 def _maintenance(args: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..compose.routes import StackRoutes
-from ..rollout.health import DONE, Observation, drift
+from ..rollout.health import DONE, LEAVING, WARM, Observation, drift
 from ..rollout.release import FAILED, PENDING, SEALED, Release
 
 
@@ -37,7 +37,11 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Gathered:
-    """All that is known of one stack."""
+    """All that is known of one stack.
+
+    :param step: the last step in its journal
+    :param relay: container of its relay → state
+    """
 
     name: str
     releases: Sequence[Release] = ()
@@ -47,6 +51,8 @@ class Gathered:
     routes: StackRoutes | None = None
     maintenance: bool = False
     lock: Mapping[str, Any] = field(default_factory=dict)
+    step: str = ""
+    relay: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,13 +87,19 @@ def summarise(stack: Gathered, certificates: Sequence[Certificate]) -> StackRow:
     """Everything `landfall status` shows of one stack."""
     record = next((one for one in stack.releases if one.id == stack.current), None)
     recorded = dict(record.observed) if record else {}
-    running = [one for one in stack.containers if one.status == "running" and one.health in ("", "healthy")]
+    spare = {name for name, was in recorded.items() if was.get("state") in (LEAVING, WARM)}
+    # A new container's first healthcheck by Docker comes after an interval; the rollout asked it before that.
+    running = [
+        one
+        for one in stack.containers
+        if one.status == "running" and one.health != "unhealthy" and one.name not in spare
+    ]
     services = sorted({was["service"] for was in recorded.values()} | {one.service for one in stack.containers})
     rows = []
     for name in services:
         mine = [one for one in stack.containers if one.service == name]
         entry = stack.images.get(name, {})
-        kept = [was for was in recorded.values() if was["service"] == name]
+        kept = [was for key, was in recorded.items() if was["service"] == name and key not in spare]
         wanted = sum(1 for was in kept if was.get("state") != DONE) if kept else len(mine)
         rows.append(
             ServiceRow(
@@ -102,6 +114,11 @@ def summarise(stack: Gathered, certificates: Sequence[Certificate]) -> StackRow:
     routes = stack.routes.routes if stack.routes else ()
     hosts = list(dict.fromkeys(route.host for route in routes))
     problems = list(_release_problems(stack, record))
+    problems += [
+        f"{name} is {state}: calls between services fail; deploy again"
+        for name, state in sorted(stack.relay.items())
+        if state != "running"
+    ]
     if record and record.outcome == SEALED:
         problems += drift(recorded, stack.containers)
     shown = []
@@ -135,7 +152,8 @@ def summarise(stack: Gathered, certificates: Sequence[Certificate]) -> StackRow:
 def _release_problems(stack: Gathered, record: Release | None) -> list[str]:
     latest = max(stack.releases, key=lambda one: one.id, default=None)
     if stack.lock:
-        return [f"{stack.lock.get('who', 'somebody')} is deploying (pid {stack.lock.get('pid')})"]
+        step = f", at '{stack.step}'" if stack.step else ""
+        return [f"{stack.lock.get('who', 'somebody')} is deploying (pid {stack.lock.get('pid')}{step})"]
     if latest is not None and latest.outcome == PENDING:
         return [f"the deployment of {latest.id} was interrupted: deploy again to finish it"]
     if latest is not None and latest.outcome == FAILED and (record is None or latest.id > record.id):

@@ -20,7 +20,7 @@ from ..compose.model import ModelError, build_model
 from ..compose.stack import Stack
 from ..compose.validate import inspect
 from ..compose.yamldoc import YAML_ERROR
-from ..rollout.deploy import Effects
+from ..rollout.deploy import Deployment, Effects, Request
 from ..rollout.health import Observation, observe
 from ..rollout.plan import Refused
 from .compose import ComposeCli, ComposeError
@@ -158,3 +158,41 @@ def effects_for(root: str, routes_dir: str, stack: str, interrupts: Interrupts |
         uninterrupted=(interrupts or Interrupts()).too_late,
         errors=(ComposeError, DockerError, TrafficError),
     )
+
+
+def back(
+    root: str,
+    routes_dir: str,
+    stack: str,
+    wanted: str,
+    who: str = "",
+    deadline: float = 120.0,
+    lock_timeout: float = 60.0,
+    only_look: bool = False,
+) -> dict[str, Any]:
+    """Bring a kept release back; the same for the module and for the program on the host.
+
+    :param wanted: its id, "" for the one before the current one
+    :raises Refused: there is no such release; :raises DeployFailed: it could not be brought back
+    """
+    interrupts = Interrupts()
+    fx = effects_for(root, routes_dir, stack, interrupts)
+    missing = fx.docker.available() or yaml_missing()
+    if missing:
+        raise Refused(f"{missing}. Without it nothing can be rolled back")
+    deployment = Deployment(Request(stack=stack, files={}, compose_files=(), deadline=deadline, who=who), fx)
+    found, current = deployment.choose_back(wanted)
+    common: dict[str, Any] = {
+        "changed": current is None or found.id != current.id,
+        "stack": stack,
+        "release": found.id,
+        "previous": current.id if current else None,
+        "why": f"from {current.id}" if current else "",
+        "routes_file": os.path.join(routes_dir, f"{stack}.json"),
+    }
+    if only_look or not common["changed"]:
+        return common
+    with fx.store.lock(who or "landfall", fx.now(), lock_timeout):
+        interrupts.install()
+        found, current = deployment.choose_back(wanted)
+        return {**common, **deployment.go_back(found, current)}

@@ -32,7 +32,17 @@ from .target import Target, target
 OVERLAY = "compose.landfall.yaml"
 #: Names the release directory keeps for itself.
 RESERVED = frozenset(
-    {OVERLAY, "env", "env.user", "digests.json", "routes.json", "release.json", "evidence.json", "config.json", "report.json"}
+    {
+        OVERLAY,
+        "env",
+        "env.user",
+        "digests.json",
+        "routes.json",
+        "release.json",
+        "evidence.json",
+        "config.json",
+        "report.json",
+    }
 )
 LOG_LINES = 40
 
@@ -818,6 +828,8 @@ class Deployment:
                     f"Rolled back to release {standing.id}, which runs and is healthy. Evidence: {where}. "
                     "Mend the cause and deploy again"
                 )
+            if "hook migrate" in self.steps:
+                text.append("Migrations that ran stay as they are: going back brings no database back")
         result["steps"] = self.steps
         return DeployFailed("\n".join(text), result)
 
@@ -826,6 +838,7 @@ class Deployment:
         self._step(record, "rolled back", {"to": standing.id})
         # From here on a second interrupt is too late: half a way back is worse than a whole one.
         self.fx.uninterrupted()
+        self._await_docker()
         try:
             rollout, aim = self._restore(standing, standing)
             seen = self._verified(rollout, aim, rollout.routes())
@@ -833,6 +846,12 @@ class Deployment:
         except (RolloutFailed, Refused, Interrupted, OSError, *self.fx.errors) as problem:  # type: ignore[misc]
             return self._scrub(str(problem))
         return ""
+
+    def _await_docker(self, limit: float = 60.0) -> None:
+        """Docker may have been restarted under the rollout: without it there is no way back."""
+        began = self.fx.monotonic()
+        while self.fx.docker.available() and self.fx.monotonic() - began < limit:
+            self.fx.sleep(1.0)
 
     def _stop_all(self) -> None:
         try:

@@ -190,7 +190,8 @@ def drift(
                 out.append(f"{name} exited with code {one.exit_code}")
         elif one.status != "running":
             out.append(f"{name} is {one.status}")
-        elif one.health not in ("", "healthy"):
+        # Not "starting": Docker's first own check comes an interval after the rollout has run the same one.
+        elif one.health == "unhealthy":
             out.append(f"{name} is {one.health}")
     out += [f"{name} is not part of the release" for name in sorted(set(by_name) - set(recorded))]
     return out

@@ -10,14 +10,29 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-#: The steps of a deployment in their order; a journal line carries one of them, or ``rolled back`` / ``failed``.
+#: The steps of a rollout in their order; ``wave N ...`` stands once for each wave, steps of services and hooks where
+#: there are any. Besides these a line carries ``draining`` and ``stopping`` (old containers, beside the next wave),
+#: ``rolled back`` or ``failed``.
 STEPS = (
     "written",
-    "secrets",
     "pulled",
     "built",
-    "started",
-    "healthy",
+    "secrets",
+    "planned",
+    "debris removed",
+    "created",
+    "hook migrate",
+    "wave N replaced",
+    "wave N started",
+    "wave N gated",
+    "smoke test",
+    "wave N switched",
+    "wave N canary",
+    "blue-green switched",
+    "services removed",
+    "hook post_deploy",
+    "baked",
+    "drained",
     "routes written",
     "switched current",
     "sealed",
@@ -63,3 +78,19 @@ def last_step(entries: Iterable[Entry], release: str) -> str | None:
         if entry.release == release:
             found = entry.step
     return found
+
+
+def line(entry: Entry) -> str:
+    """An entry for a person: ``07:54:46 wave 3 started  api-3, api-4``."""
+    detail = entry.detail
+    told = ""
+    if "plan" in detail:
+        told = "".join(f"\n         {item}" for item in detail["plan"])
+    elif "message" in detail:
+        told = f"  {str(detail['message']).splitlines()[0]}"
+    else:
+        found = [
+            detail[key] for key in ("service", "container", "containers", "services", "to", "seconds") if key in detail
+        ]
+        told = "  " + " ".join(", ".join(map(str, one)) if isinstance(one, (list, dict)) else str(one) for one in found)
+    return f"{entry.at[11:19]} {entry.step}{told}".rstrip()
