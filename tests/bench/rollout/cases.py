@@ -13,6 +13,7 @@ from .deploys import Deploy, Deployer
 from .ground import DOMAIN, Ground
 from .host import Host
 from .load_process import Load
+from .machine import Machine, share
 from .result import Case
 
 REPLICAS = {"api": 2, "web": 2, "worker": 1}
@@ -27,6 +28,7 @@ class Bench:
         self.host = Host(ground.lab)
         self.deployer = Deployer(ground, ground.bench, self.host)
         self.version = "1.0.0"
+        self.machine = Machine(ground.lab)
         self.done: list[Case] = []
 
     # -- parts of every case -----------------------------------------------------------------------------------------
@@ -39,6 +41,7 @@ class Bench:
         case = Case(name, about, DRAIN_S, machine_fault=machine_fault)
         say(f"case {name}: {about}")
         case.records_file = self.out / f"{name}.tsv.gz"
+        before = self.machine.sample()
         load = Load(case.records_file, self.ground.lab.address(), DOMAIN, self.ground.ca, self.rate)
         with load:
             try:
@@ -46,12 +49,13 @@ class Bench:
             except LabError as problem:
                 case.problems.append(str(problem)[:600])
             time.sleep(3)
+        case.cpu_own, case.cpu_others = share(before, self.machine.sample())
         case.loaded(load.records, load.said["lag_p99_s"])
         self.done.append(case)
         short = case.summary
         say(
             f"  {short.requests} requests, {short.failed} failed, gap {short.longest_gap_s} s, "
-            f"p99 {short.p99_ms} ms ({short.p99_during_ms} during), {case.wall_s} s {short.reasons or ''}"
+            f"p99 {short.p99_ms} ms ({short.p99_during_ms} during), CPU {case.cpu_own:.0%} ours {case.cpu_others:.0%} others', {case.wall_s} s {short.reasons or ''}"
         )
         for problem in case.problems:
             say(f"  PROBLEM {problem}")

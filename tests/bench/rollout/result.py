@@ -32,7 +32,9 @@ class Case:
     records_file: Path | None = None
     records: list[Record] = field(default_factory=list)
     summary: Summary = field(default_factory=Summary)
-    lag_p99_s: float = 0.0
+    lag_p99_s: float = 0.0  # how late requests left: the load generator's own delay
+    cpu_own: float = 0.0  # share of the machine's CPU that host, load and controller used together
+    cpu_others: float = 0.0  # and what else ran on it
 
     def mark(self, what: str, style: str = "event", at: float | None = None) -> None:
         self.markers.append(Marker(at if at is not None else time.time(), what, style))
@@ -64,6 +66,8 @@ class Case:
             "p99_ms": self.summary.p99_ms,
             "p50_during_ms": self.summary.p50_during_ms,
             "p99_during_ms": self.summary.p99_during_ms,
+            "lag_p99_ms": round(self.lag_p99_s * 1000, 1),
+            "cpu": [self.cpu_own, self.cpu_others],
             "wall_s": self.wall_s,
             **({"overheads_s": self.overheads_s} if self.overheads_s else {}),
             **({"problems": self.problems} if self.problems else {}),

@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from bench.rollout.deploys import module_result
 from bench.rollout.load import mix
+from bench.rollout.machine import Sample, share
 from bench.rollout.records import OK, Record
 from bench.rollout.report import page
 from bench.rollout.result import Case
@@ -94,3 +95,8 @@ def test_the_module_s_result_is_found_in_the_playbook_s_output():
     )
     assert module_result(output)["release"] == "r2"
     assert module_result("PLAY RECAP") == {}
+
+
+def test_the_cpu_s_shares_are_the_bench_s_own_and_what_others_used():
+    assert share(Sample(10, 100, 5), Sample(26, 120, 13)) == (0.4, 0.4)
+    assert share(Sample(10, 100, 5), Sample(12, 120, 13)) == (0.4, 0.0)  # clocks that differ a little

@@ -176,6 +176,6 @@ class Generator:
         ]
         await asyncio.gather(*loops)
         if self.tasks:
-            await asyncio.wait(set(self.tasks), timeout=30)
+            await asyncio.wait(set(self.tasks), timeout=PATIENCE_S + 10)
         for pool in self.kinds.pools.values():
             pool.close()

@@ -9,6 +9,7 @@ from lab.lab import Lab
 from lab.shell import docker, run, say, wait_for
 
 from ..load_process import Load
+from ..machine import Machine, share
 from ..result import Case
 
 HERE = Path(__file__).parent
@@ -64,6 +65,8 @@ class Peers:
         say(f"peer {name}: {turns} rollouts")
         self.up()
         case.records_file = out / f"peer-{name}.tsv.gz"
+        machine = Machine(self.lab)
+        before = machine.sample()
         with Load(case.records_file, self.lab.address(), DOMAIN, self.ca, rate, PORT) as load:
             for turn in range(turns):
                 began = time.time()
@@ -72,6 +75,7 @@ class Peers:
                 case.windows.append((began, time.time()))
                 case.mark("end", "end", case.windows[-1][1])
                 time.sleep(5)
+        case.cpu_own, case.cpu_others = share(before, machine.sample())
         case.loaded(load.records, load.said["lag_p99_s"])
         self.down()
         return case

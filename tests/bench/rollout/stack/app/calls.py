@@ -29,10 +29,10 @@ class Callers:
         self.processes: list[asyncio.subprocess.Process] = []
 
     async def start(self) -> None:
-        self.httpx = httpx.AsyncClient(timeout=10)
+        self.httpx = httpx.AsyncClient(timeout=25)
         self.requests = requests.Session()
-        self.aiohttp = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10))
-        self.local = httpx.AsyncClient(timeout=15)
+        self.aiohttp = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=25))
+        self.local = httpx.AsyncClient(timeout=28)
         for argv, port in HELPERS.values():
             self.processes.append(await asyncio.create_subprocess_exec(*argv, str(port)))
         for _, port in HELPERS.values():
@@ -55,7 +55,7 @@ class Callers:
             got = await self.httpx.request(method, url, content=body)
             status, data, version = got.status_code, got.content, got.headers.get("x-version", "")
         elif client == "requests":
-            answer = await asyncio.to_thread(self.requests.request, method, url, data=body, timeout=10)
+            answer = await asyncio.to_thread(self.requests.request, method, url, data=body, timeout=25)
             status, data, version = answer.status_code, answer.content, answer.headers.get("x-version", "")
         elif client == "aiohttp":
             async with self.aiohttp.request(method, url, data=body) as reply:
@@ -65,7 +65,7 @@ class Callers:
             got = await self.local.post(local, content=body or b"")
             status, data, version = got.status_code, got.content, got.headers.get("x-version", "")
         elif client == "raw":
-            status, data, version = await asyncio.wait_for(_raw(method, url, body), 10)
+            status, data, version = await asyncio.wait_for(_raw(method, url, body), 25)
         else:
             raise CallFailed(f"no client is called {client}")
         if status != 200 or (body is not None and data != body) or (body is None and not data.startswith(b"pong ")):

@@ -8,7 +8,7 @@ createServer(async (incoming, out) => {
   for await (const part of incoming) parts.push(part);
   try {
     const body = query.get("method") === "POST" ? Buffer.concat(parts) : undefined;
-    const signal = AbortSignal.timeout(10000);
+    const signal = AbortSignal.timeout(25000);
     const answer = await fetch(query.get("url"), { method: query.get("method"), body, signal });
     const data = Buffer.from(await answer.arrayBuffer());
     out.writeHead(answer.status, { "X-Version": answer.headers.get("x-version") ?? "" });

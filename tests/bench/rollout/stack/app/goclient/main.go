@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-var client = &http.Client{Timeout: 10 * time.Second}
+var client = &http.Client{Timeout: 25 * time.Second}
 
 func call(out http.ResponseWriter, in *http.Request) {
 	query := in.URL.Query()
