@@ -55,7 +55,8 @@ class Bench:
         short = case.summary
         say(
             f"  {short.requests} requests, {short.failed} failed, gap {short.longest_gap_s} s, "
-            f"p99 {short.p99_ms} ms ({short.p99_during_ms} during), CPU {case.cpu_own:.0%} ours {case.cpu_others:.0%} others', {case.wall_s} s {short.reasons or ''}"
+            f"p99 {short.p99_ms} ms ({short.p99_during_ms} during), {case.wall_s} s, "
+            f"CPU {case.cpu_own:.0%} ours + {case.cpu_others:.0%} others' {short.reasons or ''}"
         )
         for problem in case.problems:
             say(f"  PROBLEM {problem}")

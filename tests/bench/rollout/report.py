@@ -95,7 +95,8 @@ def page(cases: Sequence[Case], totals: Mapping[str, Any], about: Sequence[str])
     """The whole page. `totals` is the JSON that the bench prints; `about` says on what it ran."""
     head = (
         "<tr><th>case</th><th>requests</th><th>failed</th><th>reconnected</th><th>longest gap</th>"
-        "<th>p50 / p99 ms outside</th><th>during</th><th>wall</th><th>overhead a wave</th><th>CPU ours + others</th><th>state right</th></tr>"
+        "<th>p50 / p99 ms outside</th><th>during</th><th>wall</th><th>overhead a wave</th>"
+        "<th>CPU ours + others</th><th>state right</th></tr>"
     )
     ratio = totals.get("ratio_to_docker_rollout")
     words = f"{totals['requests']:,} requests, {totals['failed']:,} failed"
