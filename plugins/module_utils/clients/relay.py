@@ -10,13 +10,25 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import asdict
 
 from ..edge.errors import EdgeError
 from ..edge.features import Features
 from ..edge.render import sealed
 from ..edge.switch import Clock, Proof, explain, prove, stage, switch
-from ..relay.project import SPEC_LABEL, STACK_LABEL, Relay, Step, aliases, compose, container_of, plan
+from ..relay.project import (
+    INDEX_LABEL,
+    KEY_LABEL,
+    SPEC_LABEL,
+    STACK_LABEL,
+    Place,
+    Relay,
+    Step,
+    compose,
+    container_of,
+    plan,
+    run_of,
+)
 from ..relay.render import control, main, render
 from ..relay.spec import RelayNetwork, RelaySpec, to_json
 from .files import sync_dir, write_atomic
@@ -75,15 +87,26 @@ class RelayClient:
         self.disk = Generations(self.home)
         self._run, self._slow = run, slow
 
-    def box(self, key: str) -> NginxContainer:
-        """The nginx of a network."""
-        name = container_of(self.stack, key)
-        where = Box("the relay", name, self.image, self.user, self.home, main(key), control(key))
+    def box(self, place: Place) -> NginxContainer:
+        """The nginx of a container."""
+        socket = control(place.key).replace("run/", f"{run_of(place.index)}/", 1)
+        where = Box("the relay", place.container, self.image, self.user, self.home, main(place.key), socket)
         return NginxContainer(where, self._run, self._slow)
 
+    def places(self) -> list[Place]:
+        """The containers as they were made last."""
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            rows = json.loads(self.disk.read("places.json") or "[]")
+            return [Place(row["container"], row["key"], int(row["index"]), tuple(row["names"])) for row in rows]
+        return []
+
     def fleet(self, spec: RelaySpec) -> Fleet:
-        """The nginx of all networks."""
-        return Fleet([self.box(network.key) for network in spec.networks])
+        """The nginx of all networks. :raises EdgeError: one is missing"""
+        places = [one for one in self.places() if one.key in {network.key for network in spec.networks}]
+        missing = {network.key for network in spec.networks} - {one.key for one in places}
+        if missing:
+            raise EdgeError(f"the relay of stack {self.stack} has no container on network {', '.join(sorted(missing))}")
+        return Fleet([self.box(one) for one in places])
 
     def _docker(self, *args: str, slow: bool = False) -> tuple[int, str, str]:
         return (self._slow if slow else self._run)(["docker", *args], "/", {})
@@ -108,8 +131,11 @@ class RelayClient:
             # Docker and Compose add these of their own.
             extra = {name, one["Id"][:12]}
             held = frozenset((networks.get(network) or {}).get("Aliases") or ())
-            spec = (one["Config"].get("Labels") or {}).get(SPEC_LABEL, "")
-            found[name] = Relay(running(one), spec, network, held - extra)
+            labels = one["Config"].get("Labels") or {}
+            index = int(labels.get(INDEX_LABEL) or 1)
+            found[name] = Relay(
+                running(one), labels.get(SPEC_LABEL, ""), network, held - extra, labels.get(KEY_LABEL, ""), index
+            )
         return found
 
     def current_render(self, spec: RelaySpec, features: Features) -> tuple[str, dict[str, str]]:
@@ -120,33 +146,28 @@ class RelayClient:
         """Before anything changes. :raises EdgeError: it cannot be made, or there is no image for it"""
         if not spec.networks:
             return
-        first = self.box(spec.networks[0].key)
+        first = self.box(Place(container_of(self.stack, spec.networks[0].key), spec.networks[0].key, 1, ()))
         first.ensure_image()
         name, files = self.current_render(spec, features())
-        observed = self.observed()
         if name == self.disk.current():
             return
         self._directories()
         self.disk.write(name, files)
         try:
             for network in spec.networks:
-                box = self.box(network.key)
-                one = observed.get(container_of(self.stack, network.key))
-                said = box.test(name) if one and one.running else self._said(box, name)
+                box = self.box(Place(container_of(self.stack, network.key), network.key, 1, ()))
+                said = box.test(name)
                 if said:
                     raise EdgeError(explain(said, files))
         finally:
             if name != self.disk.current():
                 self.disk.discard(name)
 
-    def _said(self, box: NginxContainer, generation: str) -> str:
-        rc, out, err = box.test_apart(f"{self.home}/generations/{generation}/{box.box.main}")
-        return "" if rc == 0 else (err or out or f"nginx -t ended with {rc}")
-
-    def _directories(self) -> None:
+    def _directories(self, places: Sequence[Place] = ()) -> None:
         uid = int(self.user.partition(":")[0])
-        for path, owner, mode in ((self.home, 0, 0o755), (f"{self.home}/generations", 0, 0o755),
-                                  (f"{self.home}/run", uid, 0o750)):  # fmt: skip
+        wanted = {self.home: (0, 0o755), f"{self.home}/generations": (0, 0o755), f"{self.home}/run": (uid, 0o750)}
+        wanted |= {f"{self.home}/{run_of(place.index)}": (uid, 0o750) for place in places}
+        for path, (owner, mode) in wanted.items():
             os.makedirs(path, mode=0o755, exist_ok=True)
             os.chmod(path, mode)
             if os.geteuid() == 0:
@@ -154,56 +175,51 @@ class RelayClient:
 
     def prepare(self, spec: RelaySpec, features: Callable[[], Features]) -> bool:
         """Containers that run with the right names; True when something changed. :raises EdgeError: it cannot be"""
-        observed = self.observed()
-        steps = plan(spec, observed, self.image, self.user, self.home)
+        steps, places = plan(spec, self.observed(), self.image, self.user, self.home)
         if not steps:
+            if places != self.places():
+                self._remember(places)
             return False
-        self._directories()
-        rising = [step for step in steps if step.kind in ("create", "start")]
-        if rising:
-            self.box(rising[0].key).ensure_image()
-        if spec.networks:
-            write_atomic(f"{self.home}/compose.yaml", compose(spec, self.image, self.user, self.home))
-            name, files = self.current_render(spec, features())
-            if rising:
-                # All that is started reads the new generation; what runs already is told to.
-                stage(name, files, self.disk, self.fleet(spec))
-                self.disk.point(name)
-            elif self.disk.current() != name:
+        self._directories(places)
+        networks = {network.key: network for network in spec.networks}
+        rising = [step.place for step in steps if step.place and step.kind in ("create", "start")]
+        name, files = self.current_render(spec, features())
+        if places:
+            boxes = {place: self.box(place) for place in places}
+            write_atomic(f"{self.home}/compose.yaml", compose(spec, places, self.image, self.user, self.home))
+            next(iter(boxes.values())).ensure_image()
+            steady = [box for place, box in boxes.items() if place not in rising]
+            if steady and self.disk.current() != name:
                 # Names come to a relay that knows them already.
-                switch(name, files, self.disk, self.fleet(spec), self.clock)
-        by_key = {network.key: network for network in spec.networks}
+                switch(name, files, self.disk, Fleet(steady), self.clock)
+            elif self.disk.current() != name:
+                stage(name, files, self.disk, Fleet(list(boxes.values())))
+                self.disk.point(name)
+        self._remember(places)
         for step in steps:
-            self._take(step, by_key.get(step.key))
-        if rising:
-            for network in spec.networks:
-                box = self.box(network.key)
-                if not any(step.key == network.key for step in rising):
-                    former = box.listening()
-                    box.reload()
-                    prove(name, box, self.clock, former=former)
-                else:
-                    prove(name, box, self.clock, Proof(answers=1, every=0.02))
-        self.remember(spec)
+            self._take(step, networks)
+        for place in rising:
+            prove(name, self.box(place), self.clock, Proof(answers=1, every=0.02))
         return True
 
-    def remember(self, spec: RelaySpec) -> None:
-        """Write down what was wanted last."""
-        write_atomic(f"{self.home}/spec.json", to_json(spec))
+    def _remember(self, places: Sequence[Place]) -> None:
+        text = json.dumps([asdict(place) for place in places], indent=2, sort_keys=True)
+        self.disk.write_file("places.json", text + "\n")
 
-    def _take(self, step: Step, network: RelayNetwork | None) -> None:
-        name = step.container
-        if step.kind == "create" and network:
+    def _take(self, step: Step, networks: Mapping[str, RelayNetwork]) -> None:
+        name, place = step.container, step.place
+        if step.kind == "create":
             where = ("--project-directory", self.home, "--file", f"{self.home}/compose.yaml")
             self._must(f"the relay {name} cannot be started", "compose", *where, "up", "--detach", "--no-deps",
                        "--quiet-pull", name, slow=True)  # fmt: skip
         elif step.kind == "start":
             self._must(f"the relay {name} cannot be started", "restart", name, slow=True)
-        elif step.kind == "rename" and network:
-            # Docker has no other way to give a running container names: this cuts what is under way there.
-            self._must(f"the relay {name} cannot leave its network", "network", "disconnect", network.name, name)
-            given = [word for alias in aliases(network) for word in ("--alias", alias)]
-            self._must(f"the relay {name} cannot join its network", "network", "connect", *given, network.name, name)
+        elif step.kind == "rename" and place:
+            # Docker has no other way to take a name from a running container: this cuts what is under way there.
+            network = networks[place.key].name
+            self._must(f"the relay {name} cannot leave its network", "network", "disconnect", network, name)
+            given = [word for alias in place.names for word in ("--alias", alias)]
+            self._must(f"the relay {name} cannot join its network", "network", "connect", *given, network, name)
         elif step.kind == "remove":
             self._must(f"the relay {name} cannot be removed", "rm", "--force", name)
 
@@ -221,7 +237,7 @@ class RelayClient:
             return name, {}
         with self.disk.lock():
             parts = switch(name, files, self.disk, fleet, self.clock)
-            self.remember(spec)
+            self.disk.write_file("spec.json", to_json(spec))
         return name, parts
 
     def back(self, spec: RelaySpec, generation: str) -> None:
@@ -234,10 +250,7 @@ class RelayClient:
 
     def nginx(self) -> list[NginxContainer]:
         """The nginx that are there, for watching them."""
-        with contextlib.suppress(ValueError):
-            data: Mapping[str, Any] = json.loads(self.disk.read("spec.json") or "{}")
-            return [self.box(str(one["key"])) for one in data.get("networks", ())]
-        return []
+        return [self.box(place) for place in self.places()]
 
     def remove(self) -> None:
         """Take the containers and the directory away."""

@@ -11,7 +11,14 @@ import re
 import pytest
 
 from ansible_collections.landfall.stack.plugins.module_utils.edge.errors import EdgeError
-from ansible_collections.landfall.stack.plugins.module_utils.relay.project import Relay, aliases, compose, label, plan
+from ansible_collections.landfall.stack.plugins.module_utils.relay.project import (
+    Place,
+    Relay,
+    aliases,
+    compose,
+    label,
+    plan,
+)
 from ansible_collections.landfall.stack.plugins.module_utils.relay.render import control, main, render
 from ansible_collections.landfall.stack.plugins.module_utils.relay.spec import (
     RelayNetwork,
@@ -92,41 +99,75 @@ def test_refused(targets, said):
         conf(*targets)
 
 
-def test_compose_gives_the_names_and_nothing_to_the_outside():
-    project = yaml.safe_load(compose(SPEC, IMAGE, USER, ROOT))
-    one = project["services"]["landfall-relay-jarvis-default"]
-    assert one["networks"] == {"default": {"aliases": ["auth", "login", "web"]}} and "ports" not in one
-    assert project["networks"] == {"default": {"name": "jarvis_default", "external": True}}
-    assert one["labels"]["landfall.relay.spec"] == label(SPEC, NET, IMAGE, USER, ROOT)
-
-
-STEADY = Relay(True, label(SPEC, NET, IMAGE, USER, ROOT), "jarvis_default", frozenset(aliases(NET)))
 NAME = "landfall-relay-jarvis-default"
 
 
+def test_compose_gives_the_names_and_nothing_to_the_outside():
+    project = yaml.safe_load(compose(SPEC, [Place(NAME, "default", 1, aliases(NET))], IMAGE, USER, ROOT))
+    one = project["services"]["landfall-relay-jarvis-default"]
+    assert one["networks"] == {"default": {"aliases": ["auth", "login", "web"]}} and "ports" not in one
+    assert project["networks"] == {"default": {"name": "jarvis_default", "external": True}}
+    assert one["labels"]["landfall.relay.spec"] == label(SPEC, NET, 1, IMAGE, USER, ROOT)
+
+
+STEADY = Relay(True, label(SPEC, NET, 1, IMAGE, USER, ROOT), "jarvis_default", frozenset(aliases(NET)), "default")
+SECOND = dataclasses.replace(STEADY, spec=label(SPEC, NET, 2, IMAGE, USER, ROOT), index=2)
+
+
+CHANGED = f"create {NAME}: its image, limits or network changed"
+
+
+def holding(one, *names):
+    return dataclasses.replace(one, names=frozenset(names))
+
+
 @pytest.mark.parametrize(
-    ("observed", "expected"),
+    ("observed", "steps", "names"),
     [
-        ({NAME: STEADY}, []),
-        ({}, ["create"]),
-        ({NAME: dataclasses.replace(STEADY, running=False)}, ["start"]),
-        ({NAME: dataclasses.replace(STEADY, spec="other")}, ["create"]),
-        ({NAME: dataclasses.replace(STEADY, network="other")}, ["create"]),
-        ({NAME: dataclasses.replace(STEADY, names=frozenset({"auth"}))}, ["rename"]),
-        ({NAME: STEADY, "landfall-relay-jarvis-back": STEADY}, ["remove"]),
+        ({NAME: STEADY}, [], [("auth", "login", "web")]),
+        ({}, [f"create {NAME}: there is none yet"], [("auth", "login", "web")]),
+        ({NAME: dataclasses.replace(STEADY, running=False)}, [f"start {NAME}: it does not run"], None),
+        (
+            {NAME: dataclasses.replace(STEADY, spec="other"), f"{NAME}-2": SECOND},
+            [f"create {NAME}: its image, limits or network changed",
+             f"remove {NAME}-2: nothing is relayed there any more"],
+            [("auth", "login", "web")],
+        ),
+        ({NAME: dataclasses.replace(STEADY, network="x")}, [CHANGED], None),
+        ({NAME: holding(STEADY, "auth")}, [f"create {NAME}-2: login and web come"], [("auth",), ("login", "web")]),
+        ({NAME: holding(STEADY, "auth"), f"{NAME}-2": holding(SECOND, "login", "web")}, [], None),
+        (
+            {NAME: holding(STEADY, "auth", "login", "old")},
+            [f"rename {NAME}: old go"],
+            [("auth", "login", "web")],
+        ),
+        (
+            {NAME: STEADY, f"{NAME}-2": holding(SECOND, "old")},
+            [f"remove {NAME}-2: nothing is relayed there any more"],
+            [("auth", "login", "web")],
+        ),
+        (
+            {NAME: STEADY, "landfall-relay-jarvis-back": dataclasses.replace(STEADY, key="back")},
+            ["remove landfall-relay-jarvis-back: nothing is relayed there any more"],
+            None,
+        ),
     ],
-)
-def test_plan(observed, expected):
-    assert [step.kind for step in plan(SPEC, observed, IMAGE, USER, ROOT)] == expected
-
-
-def test_a_rename_says_which():
-    other = dataclasses.replace(STEADY, names=frozenset({"auth", "login", "old"}))
-    assert str(plan(SPEC, {NAME: other}, IMAGE, USER, ROOT)[0]) == f"rename {NAME}: web come, old go"
+)  # fmt: skip
+def test_plan(observed, steps, names):
+    found, places = plan(SPEC, observed, IMAGE, USER, ROOT)
+    assert [str(step) for step in found] == steps
+    if names:
+        assert [place.names for place in places] == names
 
 
 def test_new_upstreams_need_no_step():
     changed = RelaySpec(
         "jarvis", (dataclasses.replace(NET, targets=(dataclasses.replace(AUTH, upstreams=("x",)), WEB)),)
     )
-    assert plan(changed, {NAME: STEADY}, IMAGE, USER, ROOT) == []
+    assert plan(changed, {NAME: STEADY}, IMAGE, USER, ROOT)[0] == []
+
+
+def test_a_further_container_has_sockets_of_its_own():
+    text = compose(SPEC, [Place(f"{NAME}-2", "default", 2, ("web",))], IMAGE, USER, ROOT)
+    one = yaml.safe_load(text)["services"][f"{NAME}-2"]
+    assert f"{ROOT}/run-2:{ROOT}/run" in one["volumes"]
