@@ -14,7 +14,7 @@ import os
 import re
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, Protocol
@@ -350,15 +350,25 @@ class Deployment:
         return plan.additions(model, config, directory, shipped, store_.data_dir, store_.secrets_dir, digests)
 
     def _planned(
-        self, record: Release, model: Stack, options: Options, previous: Release | None, back: bool = False
+        self,
+        record: Release,
+        model: Stack,
+        options: Options,
+        previous: Release | None,
+        back: bool = False,
+        told: Collection[str] = (),
     ) -> tuple[Rollout, Target]:
-        """The release on the disk against what runs. :param back: the way back, dependents first"""
+        """The release on the disk against what runs.
+
+        :param back: the way back, dependents first
+        :param told: ids of containers that the run before it told to end
+        """
         directory = self.store.release_path(record.id)
         aim = self._target(record, directory, model, self._comparable(previous))
         if not back:
             self.store.write(record.id, "config.json", json.dumps(aim.services, sort_keys=True), 0o600)
             self._label(record, aim)
-        leaving = self._leaving(previous)
+        leaving = self._leaving(previous, told)
         layers = tuple(reversed(model.waves)) if back else model.waves
         made = planner.plan(aim.wanted, layers, self._observe(), frozenset(leaving))
         self._step(record, "planned", {"plan": made.lines()})
@@ -396,18 +406,26 @@ class Deployment:
         except (OSError, ValueError):
             return {}
 
-    def _leaving(self, record: Release | None) -> set[str]:
-        """Ids of old containers that the last release did not wait for; those that have ended are removed."""
+    def _leaving(self, record: Release | None, told: Collection[str] = ()) -> set[str]:
+        """Ids of old containers that nobody waits for; those that have ended are removed.
+
+        The last release recorded them; the journal knows those that a killed run told to end, or was about to.
+        """
         recorded = {
             name for name, was in (record.observed if record else {}).items() if was.get("state") == health.LEAVING
         }
+        begun = {entry.detail.get("leaving") for entry in self.store.journal() if entry.step == "stopping"}
         left = set()
         for one in self._observe():
-            if one.name in recorded:
-                if one.status == "running":
-                    left.add(one.id)
-                else:
-                    self.fx.docker.remove_one(one.id)
+            if one.name not in recorded and one.id not in begun:
+                continue
+            if one.status != "running":
+                self.fx.docker.remove_one(one.id)
+                continue
+            left.add(one.id)
+            if one.name not in recorded and one.id not in told:
+                self.fx.docker.restarts_off(one.id)
+                self.fx.leave(one.id, one.grace)
         return left
 
     def _check_traffic(self, record: Release, rollout: Rollout) -> None:
@@ -582,11 +600,13 @@ class Deployment:
             "pruned": {},
         }
 
-    def _restore(self, record: Release, standing: Release | None) -> tuple[Rollout, Target]:
+    def _restore(
+        self, record: Release, standing: Release | None, warm: bool = True, told: Collection[str] = ()
+    ) -> tuple[Rollout, Target]:
         """A kept release's own files, secrets and images, rolled like any other; its hooks are not run again."""
         self.store.restore_secrets(record.secret_digests)
         _config, model = self._read(record, self.store.release_path(record.id))
-        rollout, aim = self._planned(record, model, Options(hooks=False, bake=False), standing, back=True)
+        rollout, aim = self._planned(record, model, Options(hooks=False, bake=False, warm=warm), standing, True, told)
         rollout.run()
         return rollout, aim
 
@@ -785,7 +805,8 @@ class Deployment:
     ) -> DeployFailed:
         """Keep the evidence, go back, and say both. :param record: the release that failed; None: a way back did"""
         req = self.request
-        step = self.steps[-1] if self.steps else ""
+        # Others let old containers go meanwhile; that is not where it failed.
+        step = next((one for one in reversed(self.steps) if one not in ("draining", "stopping")), "")
         message = self._scrub(str(problem))
         containers = [self._evidence(one) for one in problem.broken]
         evidence = {"message": message, "step": step, "containers": containers, **problem.detail}
@@ -816,7 +837,7 @@ class Deployment:
                 f"and left for inspection (docker logs <name>; evidence in {where}). Mend the cause and deploy again"
             )
         else:
-            trouble = self._roll_back(standing, record or standing)
+            trouble = self._roll_back(standing, record or standing, rollout.leaving if rollout else ())
             if trouble:
                 text.append(
                     f"Going back to release {standing.id} FAILED too: {trouble}. "
@@ -833,14 +854,14 @@ class Deployment:
         result["steps"] = self.steps
         return DeployFailed("\n".join(text), result)
 
-    def _roll_back(self, standing: Release, record: Release) -> str:
+    def _roll_back(self, standing: Release, record: Release, told: Collection[str]) -> str:
         """Bring the standing release back, all services already replaced, in reverse order; "" when it stands."""
         self._step(record, "rolled back", {"to": standing.id})
         # From here on a second interrupt is too late: half a way back is worse than a whole one.
         self.fx.uninterrupted()
         self._await_docker()
         try:
-            rollout, aim = self._restore(standing, standing)
+            rollout, aim = self._restore(standing, standing, warm=False, told=told)
             seen = self._verified(rollout, aim, rollout.routes())
             self._point(standing, rollout, seen)
         except (RolloutFailed, Refused, Interrupted, OSError, *self.fx.errors) as problem:  # type: ignore[misc]

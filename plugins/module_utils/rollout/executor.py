@@ -24,7 +24,7 @@ from ..compose.stack import Stack
 from ..compose.values import seconds
 from ..relay.spec import RelayNetwork, RelaySpec, RelayTarget
 from . import gates, health, hooks, judge
-from .planner import Plan, ServicePlan, Wanted, weights
+from .planner import Plan, ServicePlan, Wanted, sick, unlike, weights
 from .strategy import BLUE_GREEN, CANARY, JOB, RECREATE, Strategy
 
 
@@ -50,11 +50,13 @@ class Options:
     :param hooks: run the stack's hooks; a way back runs none
     :param migrate: run migrations (on one host of several only)
     :param bake: watch the new version after the last switch
+    :param warm: blue-green keeps what it replaces running; what failed is not worth it
     """
 
     hooks: bool = True
     migrate: bool = True
     bake: bool = True
+    warm: bool = True
 
 
 @dataclass
@@ -116,9 +118,11 @@ class Rollout:
         self._weights: dict[str, tuple[tuple[str, int], ...]] = {}
         self._pool = ThreadPoolExecutor(max_workers=16, thread_name_prefix="landfall")
         self._retiring: list[Future[None]] = []
+        self._retiring_of: dict[str, list[Future[None]]] = {}
         self._abort = threading.Event()
         self._restarts: dict[str, int] = {}
         self._switched_at: float | None = None
+        self._prepared = RelaySpec(stack)
         self._began_at = 0.0
         self._created: dict[str, list[str]] = {}
         self._deferred: list[ServicePlan] = []
@@ -139,6 +143,7 @@ class Rollout:
                 self._post_deploy()
                 self._bake()
                 self._join()
+                self._names_settled()
         except BaseException:
             self._abort.set()
             self._settle()
@@ -207,7 +212,8 @@ class Rollout:
                 if service.wanted.strategy.relayed:
                     for item in mine:
                         self._nameless(item)
-        self.fx.traffic.prepare(self.relay())
+        self._prepared = self.relay()
+        self.fx.traffic.prepare(self._prepared)
 
     def _routed(self) -> dict[str, set[str]]:
         """Service → the containers its routes name at this moment; services without routes are not in it."""
@@ -266,7 +272,12 @@ class Rollout:
         if going:
             self.step(f"wave {number} replaced", {"services": [one.service for one in going]})
             args = ["up", "--detach", "--no-deps", "--no-build", "--quiet-pull"]
-            self.fx.docker.remove(health.leftovers(self._observe()))
+            there = self._observe()
+            self.fx.docker.remove(health.leftovers(there))
+            for item in there:
+                if any(item.name in one.old and not unlike(one.wanted, item) for one in going) and sick(item):
+                    # As wanted but for its health: Compose would leave it alone, stopped it starts it again.
+                    self.fx.docker.stop_one(item.id, item.grace)
             self.project.run(*args, *[one.service for one in going])
         observed = self._observe()
         names = {one.service: [item.name for item in observed if item.service == one.service] for one in services}
@@ -282,6 +293,10 @@ class Rollout:
         fresh: dict[str, list[str]] = {}
         for name, one in batch.items():
             count = one.steps[index].start
+            if count:
+                # Those of the step before count, as long as they are there: max_surge is a promise about memory.
+                for going in self._retiring_of.pop(name, []):
+                    going.result()
             fresh[name] = self._created.get(name, [])[:count]
             if len(fresh[name]) < count:
                 raise RolloutFailed(f"service {name}: {len(fresh[name])} of {count} new containers are there")
@@ -390,7 +405,10 @@ class Rollout:
         self._switch("blue-green switched", Clock())
         observed = {item.name: item.id for item in self._observe()}
         for one in self._deferred:
-            self.warm.update(observed[name] for name in one.old if name in observed)
+            if self.options.warm:
+                self.warm.update(observed[name] for name in one.old if name in observed)
+            else:
+                self._retire(one.service, one.wanted.strategy, list(one.old))
 
     def _let_go(self) -> None:
         """Services that are no longer part of the project; also the last switch when only those are left."""
@@ -434,7 +452,9 @@ class Rollout:
         if names:
             self.step("draining", {"service": service, "containers": list(names)})
         for name in names:
-            self._retiring.append(self._pool.submit(self._retire_one, service, strategy, name, self.fx.time()))
+            going = self._pool.submit(self._retire_one, service, strategy, name, self.fx.time())
+            self._retiring.append(going)
+            self._retiring_of.setdefault(service, []).append(going)
 
     def _retire_one(self, service: str, strategy: Strategy, name: str, since: float) -> None:
         found = self.fx.world.look([name])
@@ -450,7 +470,8 @@ class Rollout:
         hook = self._hook(service, "pre_stop") if service in self.model.services else None
         if hook and one.status == "running":
             hooks.inside(self.fx, service, "pre_stop", hook, name, fatal=False)
-        self.step("stopping", {"service": service, "container": name})
+        told = {} if strategy.wait else {"leaving": one.id}
+        self.step("stopping", {"service": service, "container": name, **told})
         if strategy.wait:
             self.fx.docker.stop_one(one.id, one.grace)
             self.fx.docker.remove_one(one.id)
@@ -496,6 +517,13 @@ class Rollout:
         for each in self._retiring:
             each.result()
         self.report.drain_s = round(self.fx.monotonic() - began, 2)
+
+    def _names_settled(self) -> None:
+        """Take names from the relay that it held for the last nameless containers of a service only."""
+        relay = self.relay()
+        if _relayed_names(relay) != _relayed_names(self._prepared):
+            self.step("relay names", {})
+            self.fx.traffic.prepare(relay)
 
     def _settle(self) -> None:
         """After a failure: what is being stopped is stopped to the end; what still drains is left standing."""
@@ -646,6 +674,11 @@ def relay_spec(
         for key, each in sorted(targets.items())
     )
     return RelaySpec(stack, networks)
+
+
+def _relayed_names(relay: RelaySpec) -> set[tuple[str, str]]:
+    """(network, name) of all that the relay answers to."""
+    return {(network.key, name) for network in relay.networks for target in network.targets for name in target.names}
 
 
 def _below(model: Stack, name: str) -> set[str]:

@@ -177,7 +177,7 @@ def _service(want: Wanted, mine: Sequence[Observation]) -> ServicePlan | None:
         elif idle:
             # Not in the way: Compose starts it again, and hands its anonymous volumes on.
             why.append(f"{one.name} is {one.status}" + (f" ({one.exit_code})" if one.status == "exited" else ""))
-        elif one.health == "unhealthy" or one.status in ("paused", "restarting"):
+        elif sick(one):
             old.append(one)
             why.append(f"{one.name} is {one.health if one.health == 'unhealthy' else one.status}")
         else:
@@ -205,12 +205,19 @@ def _service(want: Wanted, mine: Sequence[Observation]) -> ServicePlan | None:
     )
 
 
+def sick(one: Observation) -> bool:
+    """Whether a container is up and no use."""
+    return one.health == "unhealthy" or one.status in ("paused", "restarting")
+
+
 def unlike(want: Wanted, one: Observation) -> str:
     """Why a container is not the one that is wanted; "" when it is. Its health does not matter here."""
     if one.config_hash != want.config_hash:
         return "its configuration changed"
     if want.strategy.relayed and set(want.names) & set(one.aliases):
         return "its name moves to the stack's relay"
+    if want.strategy.rolls and not want.strategy.relayed and set(want.names) - set(one.aliases):
+        return "its name comes back from the stack's relay"
     return ""
 
 

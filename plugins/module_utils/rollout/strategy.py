@@ -157,7 +157,8 @@ def _relay(
     wish = said.get("east_west")
     ports = sorted({route.port for route in service.routes} | set(called or ()))
     if wish == "direct" or (wish is None and not called):
-        return False, ()
+        # The ports count all the same: the relay serves it on while old containers have no names of their own.
+        return False, tuple(ports)
     if wish == "relay":
         ports = sorted({*ports, *service.expose})
         if not ports:

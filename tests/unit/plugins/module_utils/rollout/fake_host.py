@@ -220,6 +220,9 @@ class World:
 
     # --- docker: looking
 
+    def available(self):
+        return None
+
     def find(self, key):
         return next((one for one in self.there.values() if key in (one.name, one.id)), None)
 
@@ -249,7 +252,7 @@ class World:
     def pull(self, ref):
         if ref not in self.images:
             raise ToolError("manifest unknown")
-        self.local[ref] = f"sha256:{ref.encode().hex():0<64}"
+        self.local[ref] = "sha256:" + hashlib.sha256(ref.encode()).hexdigest()
 
     def tag(self, source, target):
         self.local[target] = source
