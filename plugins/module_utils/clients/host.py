@@ -118,10 +118,13 @@ class HostWorld:
 
 
 def leave(container: str, grace: float | None) -> None:
-    """Tell a container to end, and let Docker wait for it: this process does not."""
+    """Tell a container to end and have it removed then; this process does not wait for it.
+
+    A reboot ends what waits for it here: the next rollout removes what is left.
+    """
     seconds = 10 if grace is None else max(int(grace), 0)
     subprocess.Popen(
-        ["docker", "stop", "--time", str(seconds), container],
+        ["/bin/sh", "-c", 'docker stop --time "$1" "$2" && exec docker rm "$2"', "landfall", str(seconds), container],
         env=base_env(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
