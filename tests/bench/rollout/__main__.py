@@ -54,11 +54,11 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
 def about(ground: Ground, bench: Bench, rate: float, began: float) -> list[str]:
     """What the numbers were measured on."""
     host = ground.site
-    engine = host.sh("docker version -f '{{.Server.Version}}'; docker compose version --short; uname -r").split()
+    engine = host.sh("docker version -f '{{.Server.Version}}'; docker compose version --short").split()
     shares = ", ".join(f"{kind} {value:.3g}" for kind, value in mix.rates(rate).items())
     out = [
         time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(began)) + f", {(time.time() - began) / 60:.0f} minutes in all",
-        f"{os.cpu_count()} cores for host, load and controller together, {platform.machine()}, kernel {engine[2]}, "
+        f"{os.cpu_count()} cores for host, load and controller together, {platform.machine()}, "
         f"Docker {engine[0]}, Compose {engine[1]}",
         f"{rate:g} requests/s: {shares}; WebSockets {mix.SESSIONS_PER_S:g} visits/s of {mix.MESSAGES} messages and "
         f"{mix.LONG_LIVED} connections that stay",

@@ -152,7 +152,7 @@ class Bench:
         case.windows.append((deploy.begin, deploy.end))
         label = f"kill -9 at {number} ({step})"
         case.mark(label, "fault", deploy.end)
-        self._switches(case, deploy)
+        self.deployer.switches(case, deploy)
         if killer.returncode:
             case.notes.append(f"{label}: the engine was not killed; the deploy ended with {deploy.rc}")
         between = [f"{one.name} {one.version} {one.state}" for one in self.host.containers()]
@@ -164,11 +164,6 @@ class Bench:
         wrong = self.host.settle(version, REPLICAS)
         case.problems += [f"{label}: {problem}" for problem in wrong]
         return {"step": step, "killed": said.strip()[:300], "between": between, "rerun_s": round(again.seconds, 1)}
-
-    def _switches(self, case: Case, deploy: Deploy) -> None:
-        for entry in self.host.journal(deploy.line):
-            if "switch" in str(entry.get("step")):
-                case.mark(str(entry["step"]), "switch", entry["epoch"])
 
     def two_deploys(self) -> Case:
         def act(case: Case) -> None:

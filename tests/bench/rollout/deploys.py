@@ -16,9 +16,6 @@ from .ground import Ground
 from .host import Host
 from .result import Case
 
-#: words of the journal's steps at which traffic is switched
-SWITCH_WORDS = ("switch",)
-
 
 @dataclass
 class Deploy:
@@ -98,6 +95,10 @@ class Deployer:
         case.mark(label, "begin", deploy.begin)
         case.mark("end" if deploy.rc == 0 else f"ended with {deploy.rc}", "end", deploy.end)
         case.overheads_s += deploy.overheads_s
+        self.switches(case, deploy)
+
+    def switches(self, case: Case, deploy: Deploy) -> None:
+        """Mark the steps that say which containers get the requests from then on."""
         for entry in self.host.journal(deploy.line):
-            if entry["epoch"] <= deploy.end and any(word in str(entry.get("step")) for word in SWITCH_WORDS):
+            if entry["epoch"] <= deploy.end + 1 and "upstreams" in (entry.get("detail") or {}):
                 case.mark(str(entry.get("step")), "switch", entry["epoch"])

@@ -20,11 +20,12 @@ CSS = """
   --fault: #f0883e; } }
 * { box-sizing: border-box; }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 0 auto;
-  max-width: 1180px; padding: 24px 16px 64px; }
+  max-width: 1280px; padding: 24px 16px 64px; }
 h1 { font-size: 26px; margin: 0 0 4px; } h2 { font-size: 18px; margin: 40px 0 2px; }
 p { margin: 4px 0 10px; } .dim { color: var(--dim); } .bad-text { color: var(--bad); font-weight: 600; }
 .table { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: right; padding: 5px 10px; border-bottom: 1px solid var(--rule); white-space: nowrap; }
+th, td { text-align: right; padding: 5px 8px; font-size: 13px; white-space: nowrap;
+  border-bottom: 1px solid var(--rule); }
 th:first-child, td:first-child { text-align: left; } th { color: var(--dim); font-weight: 600; }
 a { color: inherit; } figure { margin: 8px 0; background: var(--card); border: 1px solid var(--rule);
   border-radius: 8px; padding: 8px; overflow-x: auto; } svg { display: block; width: 100%; min-width: 720px; }
