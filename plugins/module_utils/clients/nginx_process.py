@@ -13,7 +13,11 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import tempfile
 from collections.abc import Iterable
+
+from .process import base_env
 
 #: A process that cannot be taken for another: its pid and the tick it started at.
 Worker = tuple[int, int]
@@ -112,6 +116,41 @@ def hang_up(pid: int, proc: str = "/proc") -> bool:
     except OSError:
         return False
     return True
+
+
+def accepts(pid: int, user: str, path: str) -> bool:
+    """Whether ``nginx -t`` accepts a main file where a master runs; False also when it cannot be asked this way.
+
+    The kernel's way into the container takes 0.02 s, `docker exec` 0.1 s on an idle machine and 0.5 s on a busy one.
+    :param user: ``uid:gid`` nginx runs as, :param path: of the main file, in the container
+    """
+    uid, _, gid = user.partition(":")
+    argv = [
+        f"--target={pid}",
+        "--mount",
+        "--net",
+        "--pid",
+        "--ipc",
+        "--uts",
+        f"--setuid={uid}",
+        f"--setgid={gid or uid}",
+    ]
+    with tempfile.TemporaryFile() as said:
+        # nginx opens /dev/stderr by name, as its own user.
+        os.fchmod(said.fileno(), 0o666)
+        try:
+            done = subprocess.run(
+                ["nsenter", *argv, "--", "nginx", "-t", "-q", "-c", path],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+                env=base_env(),
+                timeout=30,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return False
+    return done.returncode == 0
 
 
 def errors(text: str) -> str:
