@@ -18,6 +18,7 @@ def main() -> int:
     began = time.monotonic()
     lab = Lab("demo")
     try:
+        lab.require_ports()
         say("1/4 images (built once; the first time takes a few minutes)")
         images.ensure(*images.recipes())
         say("2/4 DNS, ACME CA, registry and S3 beside the host; the embedded host itself")
@@ -45,6 +46,8 @@ def main() -> int:
         return done.returncode
     url = f"https://jarvis.localhost:{lab.port('https')}/"
     ca = os.path.relpath(lab.state / "ca.pem", PROJECT)
+    # Where the ports were chosen, the playbooks must know it in later runs too.
+    chosen = "" if lab.port("https") == 8443 else f" LANDFALL_HTTPS_PORT={lab.port('https')}"
     print(f"""
   Jarvis runs at   {url}
   in {time.monotonic() - began:.0f} s on an embedded host ({lab.address()}), behind nginx and TLS.
@@ -54,7 +57,7 @@ def main() -> int:
       ssh -L {lab.port("https")}:127.0.0.1:{lab.port("https")} <this machine>
 
   Try next
-      source .venv/bin/activate; export ANSIBLE_COLLECTIONS_PATH=$PWD/.build/collections
+      source .venv/bin/activate; export ANSIBLE_COLLECTIONS_PATH=$PWD/.build/collections{chosen}
       ansible-playbook playbooks/status.yml                             what runs, since when, certificates
       ansible-playbook playbooks/doctor.yml                             everything that could be wrong, with remedies
       ansible-playbook site.yml --check --diff                          what a run would change (nothing now)

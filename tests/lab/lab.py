@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import re
 import socket
 import subprocess
 from collections.abc import Iterable
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import images
-from .shell import LabError, docker, run, say, wait_for
+from .shell import LabError, docker, run, say, sudo, wait_for
 
 PROJECT = Path(__file__).resolve().parents[2]
 # What a systemd container with an own Docker Engine needs; --privileged is not to be had everywhere.
@@ -210,6 +211,12 @@ class Lab:
             ]
         )
         os.chmod(where / "key.pem", 0o644)  # read by pebble inside its container; a throw-away key of a test CA
+
+    def require_ports(self) -> None:
+        """Raise LabError when another program has a port this lab publishes; asked before anything is built."""
+        for part, names in (("registry", ["registry"]), ("host", ["http", "https"])):
+            for what in names if not self.exists(part) else ():
+                refuse_taken_port(self.port(what), f"LANDFALL_{self.name.upper()}_{what.upper()}_PORT")
 
     def services(self) -> None:
         """DNS, registry, ACME CA and S3."""
@@ -484,11 +491,17 @@ def refuse_taken_port(port: int, variable: str) -> None:
             return
         except OSError:
             pass
-    from .shell import sudo
-
-    listing = subprocess.run([*sudo(), "ss", "-Hltnp", f"sport = :{port}"], capture_output=True, text=True, check=False)
-    who = listing.stdout.split("users:", 1)[1].strip() if "users:" in listing.stdout else "a program that ss can't name"
     raise LabError(
-        f"port {port} on 127.0.0.1 is taken by {who}\n  stop that program, or choose another port: "
+        f"port {port} on 127.0.0.1 is taken by {_listener(port)}\n  stop that program, or choose another port: "
         f"{variable}={port + 1} make demo"
     )
+
+
+def _listener(port: int) -> str:
+    """Who listens on a port: the container behind Docker's proxy, else the program and its pid."""
+    container = docker("ps", "--filter", f"publish={port}", "--format", "{{.Names}}", check=False).split()
+    if container:
+        return f"the container {', '.join(container)}"
+    argv = [*sudo(), "ss", "-Hltnp", f"sport = :{port}"]
+    found = re.findall(r'"([^"]+)",pid=(\d+)', subprocess.run(argv, capture_output=True, text=True, check=False).stdout)
+    return ", ".join(f"{name} (pid {pid})" for name, pid in dict.fromkeys(found)) or "a program that ss can't name"
