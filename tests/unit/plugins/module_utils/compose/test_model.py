@@ -137,7 +137,13 @@ def test_overlay_names_the_networks_a_service_has(model):
             "a": {"image": "a@sha256:1", "networks": {"back": {}, "default": {}, "edge-landfall": {}}},
             "b": {"image": "b@sha256:2"},
         },
-        "networks": {"edge-landfall": {"name": "landfall-edge-demo", "external": True}},
+        "networks": {
+            "edge-landfall": {
+                "name": "landfall-edge-demo",
+                "internal": True,
+                "labels": {"landfall.edge": "true", "landfall.stack": "demo"},
+            }
+        },
     }
     with pytest.raises(ValueError, match="not in the stack: zz"):
         overlay(model, {"zz": "x"})
