@@ -370,8 +370,14 @@ class Deployment:
             self._label(record, aim)
         leaving = self._leaving(previous, told)
         layers = tuple(reversed(model.waves)) if back else model.waves
-        made = planner.plan(aim.wanted, layers, self._observe(), frozenset(leaving))
-        self._step(record, "planned", {"plan": made.lines()})
+        routed = self._routed(model)
+        made = planner.plan(aim.wanted, layers, self._observe(), frozenset(leaving), routed)
+        # Of a release that is resumed some services are done already, and were worked on all the same.
+        begun = [one.detail.get("services", []) for one in self.store.journal()
+                 if one.release == record.id and one.step == "planned"]  # fmt: skip
+        touched = [one.service for one in made.services]
+        self._step(record, "planned", {"plan": made.lines(), "services": touched})
+        options = replace(options, touched=frozenset([*touched, *(name for each in begun for name in each)]))
         self.plan_lines = made.lines()
         host = SimpleNamespace(**vars(self.fx), told=self._clean, progress=self.progress)
         project = self._project(record, directory, True, plan.start_bound(len(made.services), self.request.deadline))
@@ -384,6 +390,11 @@ class Deployment:
         )
         rollout.leaving |= leaving
         return rollout, aim
+
+    def _routed(self, model: Stack) -> dict[str, set[str]]:
+        """Service with routes → its containers that get requests now."""
+        now = planner.upstreams_of(self.fx.traffic.read_routes())
+        return {name: now.get(name, set()) for name in model.routed}
 
     def _target(self, record: Release, directory: str, model: Stack, before: Mapping[str, Mapping[str, Any]]) -> Target:
         """:param directory: where the project's files are (a scratch directory in check mode)"""
@@ -691,7 +702,7 @@ class Deployment:
         with open(os.path.join(directory, OVERLAY), "w", encoding="utf-8") as file:
             file.write(text)
         aim = self._target(record, directory, model, self._comparable(standing))
-        self.plan_lines = planner.plan(aim.wanted, model.waves, self._observe()).lines()
+        self.plan_lines = planner.plan(aim.wanted, model.waves, self._observe(), routed=self._routed(model)).lines()
 
     @staticmethod
     def _private(content: Content) -> dict[str, str]:

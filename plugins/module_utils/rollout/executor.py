@@ -19,12 +19,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..compose.overlay import routes_of
-from ..compose.routes import RoutesError, from_json, to_json
+from ..compose.routes import to_json
 from ..compose.stack import Stack
 from ..compose.values import seconds
 from ..relay.spec import RelayNetwork, RelaySpec, RelayTarget
 from . import gates, health, hooks, judge
-from .planner import Plan, ServicePlan, Wanted, sick, unlike, weights
+from .planner import Plan, ServicePlan, Wanted, sick, unlike, upstreams_of, weights
 from .strategy import BLUE_GREEN, CANARY, JOB, RECREATE, Strategy
 
 
@@ -50,6 +50,7 @@ class Options:
     :param hooks: run the stack's hooks; a way back runs none
     :param migrate: run migrations (on one host of several only)
     :param bake: watch the new version after the last switch
+    :param touched: services that this release changed, in this run or in one that was killed
     :param warm: blue-green keeps what it replaces running; what failed is not worth it
     """
 
@@ -57,6 +58,7 @@ class Options:
     migrate: bool = True
     bake: bool = True
     warm: bool = True
+    touched: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -167,7 +169,7 @@ class Rollout:
         self._restarts = {one.id: one.restarts for one in observed}
         up = {one.name for one in observed if one.status == "running"}
         self._bare = {one.name for one in observed if one.service and one.service not in one.aliases}
-        routed = self._routed()
+        routed = upstreams_of(self.fx.traffic.read_routes())
         planned = {one.service: one for one in self.plan.services}
         for name in self.wanted:
             one = planned.get(name)
@@ -214,17 +216,6 @@ class Rollout:
                         self._nameless(item)
         self._prepared = self.relay()
         self.fx.traffic.prepare(self._prepared)
-
-    def _routed(self) -> dict[str, set[str]]:
-        """Service → the containers its routes name at this moment; services without routes are not in it."""
-        try:
-            routes = from_json(self.fx.traffic.read_routes()).routes
-        except RoutesError:
-            return {}
-        found: dict[str, set[str]] = {}
-        for route in routes:
-            found.setdefault(route.service, set()).update(route.upstreams)
-        return found
 
     def _nameless(self, one: health.Observation) -> None:
         """Take the service's names off a container that was not started yet: they belong to the relay."""
@@ -556,10 +547,10 @@ class Rollout:
             clock.hooks += self.fx.monotonic() - began
 
     def _post_deploy(self) -> None:
-        for one in self.plan.services:
-            hook = self._hook(one.service, "post_deploy")
+        for name in [name for wave in self.model.waves for name in wave if name in self.options.touched]:
+            hook = self._hook(name, "post_deploy")
             if hook and self.options.migrate:
-                hooks.once(self.fx, self.project, self.stack, self.release, one.service, "post_deploy", hook, self.step)
+                hooks.once(self.fx, self.project, self.stack, self.release, name, "post_deploy", hook, self.step)
 
     # --- watching
 

@@ -9,9 +9,10 @@ the same question, "which containers are as wanted, which are not".
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ..compose.routes import RoutesError, from_json
 from .health import Observation
 from .strategy import BLUE_GREEN, CANARY, JOB, RECREATE, ROLLING, Strategy
 
@@ -130,12 +131,15 @@ def plan(
     waves: Sequence[Sequence[str]],
     observed: Sequence[Observation],
     leaving: frozenset[str] = frozenset(),
+    routed: Mapping[str, Collection[str]] | None = None,
 ) -> Plan:
     """The plan.
 
     :param waves: services in dependency order; what stands in one wave is independent
     :param observed: the stack's containers, whatever state they are in
     :param leaving: ids of containers that were told to end and are not waited for
+    :param routed: service with routes → its containers that get requests; a killed run may have left others, which
+        run and were never looked at
     """
     layers = []
     stays = []
@@ -143,7 +147,7 @@ def plan(
         row = []
         for name in layer:
             mine = [one for one in observed if one.service == name and one.id not in leaving]
-            made = _service(wanted[name], mine)
+            made = _service(wanted[name], mine, (routed or {}).get(name))
             if made is None:
                 stays.append(name)
             else:
@@ -157,7 +161,19 @@ def plan(
     return Plan(tuple(layers), tuple(sorted(stays)), {name: tuple(sorted(them)) for name, them in gone.items()})
 
 
-def _service(want: Wanted, mine: Sequence[Observation]) -> ServicePlan | None:
+def upstreams_of(routes: str) -> dict[str, set[str]]:
+    """Service → the containers that a routes file names; {} when there is none that can be read."""
+    try:
+        read = from_json(routes).routes
+    except RoutesError:
+        return {}
+    found: dict[str, set[str]] = {}
+    for route in read:
+        found.setdefault(route.service, set()).update(route.upstreams)
+    return found
+
+
+def _service(want: Wanted, mine: Sequence[Observation], routed: Collection[str] | None) -> ServicePlan | None:
     keep: list[Observation] = []
     old: list[Observation] = []
     debris: list[Observation] = []
@@ -189,20 +205,31 @@ def _service(want: Wanted, mine: Sequence[Observation]) -> ServicePlan | None:
         keep = keep[: want.replicas]
         why.append(f"{want.replicas + surplus} containers where {want.replicas} are wanted")
     need = want.replicas - len(keep)
-    if not need and not old and not debris:
+    unproven = [one.name for one in keep if _unproven(want, one, routed)]
+    if unproven:
+        why.append(f"{', '.join(unproven)} did not pass the gates yet")
+    if not need and not old and not debris and not unproven:
         return None
     if not mine:
         why.append("none runs")
     elif need and not why:
         why.append(f"{len(keep)} of {want.replicas} run")
     if want.strategy.rolls:
-        steps = batches(want.replicas, len(keep), len(old), want.strategy)
+        # What is kept goes through the gates too, if need be in a step of its own.
+        steps = batches(want.replicas, len(keep), len(old), want.strategy) or (Step(0, 0),)
     else:
         steps = (Step(need, len(old)),) if need or old else ()
     reasons = want.reasons if want.reasons and any(unlike(want, one) for one in mine) else tuple(dict.fromkeys(why))
     return ServicePlan(
         want, reasons or ("leftovers of an interrupted run",), _names(keep), _names(old), _names(debris), steps
     )
+
+
+def _unproven(want: Wanted, one: Observation, routed: Collection[str] | None) -> bool:
+    """Whether a container that is as wanted may still have its gates before it."""
+    if want.strategy.kind == JOB:
+        return one.status == "running"
+    return one.health == "starting" or (routed is not None and one.name not in routed)
 
 
 def sick(one: Observation) -> bool:

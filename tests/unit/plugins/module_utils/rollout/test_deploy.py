@@ -21,7 +21,6 @@ from fake_host import (
     service,
     stack_file,
 )
-from fake_time import Killed
 
 from ansible_collections.landfall.stack.plugins.module_utils.clients.files import StackBusy
 from ansible_collections.landfall.stack.plugins.module_utils.rollout import report
@@ -154,23 +153,11 @@ def test_check_project_writes_nothing(world):
     assert not os.path.exists(world.store.path)
 
 
-def killed_at(world, point, **changes):
-    """Kill a deployment before its so-manieth change. False: it has no so many."""
-    world.fuse = point
-    try:
-        world.deploy(**changes)
-    except Killed:
-        return True
-    finally:
-        world.fuse = None
-    return False
-
-
 def test_a_run_killed_anywhere_is_finished_by_the_next(new_world):
     for point in range(100):
         world = new_world()
         world.deploy()
-        if not killed_at(world, point, image="app:2", env={"A": "2"}):
+        if not world.killed(point, lambda world=world: world.deploy(image="app:2", env={"A": "2"})):
             break
         result = world.deploy(image="app:2", env={"A": "2"})
         if result is not None:
@@ -184,7 +171,7 @@ def test_after_a_killed_run_another_content_wins(new_world):
     for point in range(100):
         world = new_world()
         world.deploy()
-        if not killed_at(world, point, image="app:2"):
+        if not world.killed(point, lambda world=world: world.deploy(image="app:2")):
             break
         world.deploy(image="app:1", env={"B": "1"})
         assert world.outcomes()[-1] == SEALED

@@ -1,0 +1,230 @@
+# Copyright: (c) 2026, Landfall contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""kill -9 before every change a run makes to its host, each step of the journal among them; then the next run."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+from fake_host import UNHEALTHY, after, assert_settled, service, stack_file
+
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.deploy import DeployFailed
+
+#: More changes than any run here makes.
+ENOUGH = 300
+
+
+def waves(version, web=None):
+    """Two waves with all hooks."""
+    hooks = {kind: {"command": kind} for kind in ("migrate", "smoke", "post_deploy", "pre_stop")}
+    return stack_file(
+        api=service(f"app:{version}", 2, path="/api", hooks=hooks),
+        web=service(f"app:{web or version}", 2, path="/", depends_on=after("api")),
+    )
+
+
+def rolled(version, **rollout):
+    """One service, two instances."""
+    return stack_file(web=service(f"app:{version}", 2, path="/", rollout=rollout))
+
+
+def relayed(version):
+    """``api`` is called by ``web`` by its name."""
+    return stack_file(
+        api=service(f"app:{version}", 2),
+        web=service(f"app:{version}", 2, path="/", environment={"API": "http://api:8080"}),
+    )
+
+
+def mixed(version):
+    """A database, a job, and a service that waits for both."""
+    return stack_file(
+        db=service("redis:1", environment={"V": str(version)}),
+        job=service("job:1", environment={"V": str(version)}, depends_on=after("db")),
+        web=service(f"app:{version}", 2, path="/", depends_on=after("job", condition="service_completed_successfully")),
+    )
+
+
+SHAPES = {
+    "two waves with hooks": (waves, {"api": 2, "web": 2}),
+    "batches": (functools.partial(rolled, batch=1), {"web": 2}),
+    "no surge": (functools.partial(rolled, max_surge=0, max_unavailable=1), {"web": 2}),
+    "canary": (functools.partial(rolled, strategy="canary", hold="5s"), {"web": 2}),
+    "relayed": (relayed, {"api": 2, "web": 2}),
+}
+
+
+def each_point(new_world, before, run):
+    """A world for each point a run can be killed at, killed there."""
+    for point in range(ENOUGH):
+        world = new_world()
+        world.unchecked = {"job"}
+        before(world)
+        world.events.clear()
+        if not world.killed(point, functools.partial(run, world)):
+            break
+        yield world
+    assert 10 < point < ENOUGH - 1
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_the_same_again_after_a_kill(new_world, name):
+    shape, counts = SHAPES[name]
+    for world in each_point(
+        new_world, lambda world: world.deploy(compose=shape(1)), lambda world: world.deploy(compose=shape(2))
+    ):
+        world.deploy(compose=shape(2))
+        assert_settled(world, "app:2", **counts)
+        assert world.deploy(compose=shape(2)) is None
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_kill_in_the_first_deployment(new_world, name):
+    shape, counts = SHAPES[name]
+    for world in each_point(new_world, lambda world: None, lambda world: world.deploy(compose=shape(1))):
+        world.deploy(compose=shape(1))
+        assert_settled(world, "app:1", **counts)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_the_old_version_after_a_kill(new_world, name):
+    shape, counts = SHAPES[name]
+    for world in each_point(
+        new_world, lambda world: world.deploy(compose=shape(1)), lambda world: world.deploy(compose=shape(2))
+    ):
+        world.deploy(compose=shape(1))
+        assert_settled(world, "app:1", **counts)
+
+
+@pytest.mark.parametrize("second", [2, 6, 11, 17])
+def test_two_kills_one_after_the_other(new_world, second):
+    for world in each_point(
+        new_world, lambda world: world.deploy(compose=waves(1)), lambda world: world.deploy(compose=waves(2))
+    ):
+        world.killed(second, functools.partial(world.deploy, compose=waves(2)))
+        world.deploy(compose=waves(2))
+        assert_settled(world, "app:2", api=2, web=2)
+
+
+def test_what_is_stopped_first_is_there_again_after_a_kill(new_world):
+    for world in each_point(
+        new_world, lambda world: world.deploy(compose=mixed(1)), lambda world: world.deploy(compose=mixed(2))
+    ):
+        world.deploy(compose=mixed(2))
+        assert world.of("db", "running") == world.of("db") == ["toy-db-1"]
+        assert world.of("job", "exited") == world.of("job") == ["toy-job-1"]
+        assert len(world.of("web", "running")) == len(world.of("web")) == 2
+        assert {world.there[name].image for name in world.of("web")} == {world.local["app:2"]}
+        assert world.deploy(compose=mixed(2)) is None
+
+
+def test_blue_green_after_a_kill(new_world):
+    def shape(version):
+        return rolled(version, strategy="blue-green")
+
+    for world in each_point(
+        new_world, lambda world: world.deploy(compose=shape(1)), lambda world: world.deploy(compose=shape(2))
+    ):
+        world.deploy(compose=shape(2))
+        new = [name for name in world.of("web") if world.there[name].image == world.local["app:2"]]
+        assert len(new) == 2 and world.routed() == sorted(new)
+        # Whether the old ones are still warm depends on when it died; there are never more of them, nor half.
+        assert len(world.of("web", "running")) == len(world.of("web")) in (2, 4)
+        assert world.deploy(compose=shape(2)) is None
+
+
+def test_requests_have_somewhere_to_go_whenever_it_dies(new_world):
+    for world in each_point(
+        new_world, lambda world: world.deploy(compose=waves(1)), lambda world: world.deploy(compose=waves(2))
+    ):
+        for name in ("api", "web"):
+            assert any(world.there[one].well(world.clock) for one in world.routed(name)), world.events[-8:]
+            assert all(one in world.there for one in world.routed(name)), world.events[-8:]
+
+
+def test_hooks_run_once_a_release_whenever_it_dies(new_world):
+    for world in each_point(
+        new_world, lambda world: world.deploy(compose=waves(1)), lambda world: world.deploy(compose=waves(2))
+    ):
+        world.deploy(compose=waves(2))
+        runs = [line for _kind, _name, line in world.happened("hook")]
+        assert sorted(runs) == ["sh -c migrate", "sh -c post_deploy"], runs
+
+
+def test_a_hook_that_runs_on_after_a_kill_is_waited_for(world):
+    world.deploy(compose=waves(1))
+    world.events.clear()
+    world.hook_takes = 60.0
+    world.light = ("hook migrate", 2)
+    world.killed(ENOUGH, lambda: world.deploy(compose=waves(2)))
+    assert not world.happened("start") or world.clock > 1_060.0
+    began = world.clock
+    world.hook_takes = 60.0
+    world.deploy(compose=waves(2))
+    assert len([line for _kind, _name, line in world.happened("hook") if line == "sh -c migrate"]) == 1
+    assert world.clock >= began
+    assert_settled(world, "app:2", api=2, web=2)
+
+
+# --- ways back
+
+
+def half_broken(world):
+    """The second wave fails, so the first one has to go back."""
+    world.fates["app:3"] = UNHEALTHY
+    try:
+        world.deploy(compose=waves(2, web=3))
+    except DeployFailed:
+        return
+
+
+def each_point_of_a_way_back(new_world):
+    for point in range(ENOUGH):
+        world = new_world()
+        world.deploy(compose=waves(1))
+        world.light = ("rolled back", point)
+        if not world.killed(None, functools.partial(half_broken, world)):
+            break
+        yield world
+    assert 8 < point < ENOUGH - 1
+
+
+def test_a_way_back_that_was_killed_is_finished_by_the_good_version(new_world):
+    for world in each_point_of_a_way_back(new_world):
+        world.deploy(compose=waves(1))
+        assert_settled(world, "app:1", api=2, web=2)
+        assert world.deploy(compose=waves(1)) is None
+
+
+def test_a_way_back_that_was_killed_is_finished_by_the_bad_version(new_world):
+    for world in each_point_of_a_way_back(new_world):
+        half_broken(world)
+        assert_settled(world, "app:1", api=2, web=2)
+
+
+def test_a_way_back_that_was_killed_does_not_stop_the_next_version(new_world):
+    for world in each_point_of_a_way_back(new_world):
+        world.deploy(compose=waves(2))
+        assert_settled(world, "app:2", api=2, web=2)
+
+
+def two_releases(world):
+    world.deploy(compose=waves(1), version="1")
+    world.deploy(compose=waves(2), version="2")
+
+
+def test_a_rollback_that_was_killed_is_finished_by_a_second_one(new_world):
+    for world in each_point(new_world, two_releases, lambda world: world.back()):
+        first, second = (one.id for one in world.store.releases())
+        if world.store.current() == second:
+            world.back(first)
+        assert_settled(world, "app:1", api=2, web=2)
+        assert world.deploy(compose=waves(1), version="1") is None
+
+
+def test_a_rollback_that_was_killed_is_undone_by_the_version_that_ran(new_world):
+    for world in each_point(new_world, two_releases, lambda world: world.back()):
+        world.deploy(compose=waves(2), version="2")
+        assert_settled(world, "app:2", api=2, web=2)
