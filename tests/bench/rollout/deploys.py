@@ -67,6 +67,7 @@ class Deployer:
 
     def __init__(self, ground: Ground, site: Site, host: Host) -> None:
         self.ground, self.site, self.host = ground, site, host
+        self.web: list[str] = []  # the containers that got the WebSockets at the last switch
         self.engine = (ground.tree / "playbooks" / "deploy.yml").exists()
 
     def _run(self, playbook: str, **extra: Any) -> Deploy:
@@ -100,5 +101,11 @@ class Deployer:
     def switches(self, case: Case, deploy: Deploy) -> None:
         """Mark the steps that say which containers get the requests from then on."""
         for entry in self.host.journal(deploy.line):
-            if entry["epoch"] <= deploy.end + 1 and "upstreams" in (entry.get("detail") or {}):
-                case.mark(str(entry.get("step")), "switch", entry["epoch"])
+            upstreams = (entry.get("detail") or {}).get("upstreams")
+            if entry["epoch"] > deploy.end + 1 or upstreams is None:
+                continue
+            case.mark(str(entry.get("step")), "switch", entry["epoch"])
+            web = sorted(upstreams.get("web") or [])
+            if web != self.web:
+                case.web_switches.append(entry["epoch"])
+                self.web = web

@@ -24,6 +24,7 @@ class Case:
     drain: float = 0.0  # the drain window in seconds; 0 where there is none
     windows: list[tuple[float, float]] = field(default_factory=list)  # one for each deploy
     markers: list[Marker] = field(default_factory=list)
+    web_switches: list[float] = field(default_factory=list)  # when the service with the WebSockets was switched
     problems: list[str] = field(default_factory=list)  # what was wrong beside failed requests
     notes: list[str] = field(default_factory=list)
     overheads_s: list[float] = field(default_factory=list)  # one for each wave
@@ -40,9 +41,8 @@ class Case:
         self.markers.append(Marker(at if at is not None else time.time(), what, style))
 
     def loaded(self, found: list[Record], lag_p99_s: float = 0.0) -> None:
-        """Take over the load's records, judged by the switches that were marked."""
-        switches = sorted(marker.at for marker in self.markers if marker.style == "switch")
-        self.records = judge(found, switches, self.drain)
+        """Take over the load's records, judged by the switches of the service with the WebSockets."""
+        self.records = judge(found, sorted(self.web_switches), self.drain)
         self.summary = summarize(self.records, self.windows)
         self.lag_p99_s = lag_p99_s
 
