@@ -71,6 +71,7 @@ class Deployer:
         self.engine = (ground.tree / "playbooks" / "deploy.yml").exists()
 
     def _run(self, playbook: str, **extra: Any) -> Deploy:
+        self.web = self.web or self.host.upstreams("web")
         os.environ["ANSIBLE_CALLBACK_RESULT_FORMAT"] = "json"  # read by module_result
         line, begin = self.host.journal_length(), time.time()
         done = self.ground.play(self.site, playbook, "-v", check=False, **extra)

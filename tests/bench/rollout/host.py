@@ -144,6 +144,12 @@ class Host:
         problems += self._routes_wrong(running)
         return problems
 
+    def upstreams(self, service: str) -> list[str]:
+        """The containers the edge sends this service's requests to."""
+        text = self.sh(f"cat {ROUTES}/{self.stack}.json 2>/dev/null || echo '{{}}'")
+        routes = json.loads(text).get("routes", [])
+        return sorted({name for route in routes if route["service"] == service for name in route["upstreams"]})
+
     def _routes_wrong(self, running: list[Container]) -> list[str]:
         """The edge must name the running containers of each routed service, all of them and no others."""
         text = self.sh(f"cat {ROUTES}/{self.stack}.json 2>/dev/null || true")
