@@ -142,6 +142,7 @@ class World:
         self.busy: dict[str, float] = {}
         self.hook_codes: dict[str, int] = {}
         self.hook_takes = 1.0
+        self.hook_stuck = False
         self.lingers = 20.0
         self.refuse = ""
         self.refuse_switch = False
@@ -282,6 +283,8 @@ class World:
             refs = [ref for ref, known in self.local.items() if known == one.image]
             one.fate = next((self.fates[ref] for ref in refs if ref in self.fates), HEALTHY)
             one.status, one.started, one.code = "running", self.clock, 0
+            if one.oneoff:
+                one.stops_at = self.clock + self.hook_takes
 
     def stop_one(self, key, _grace):
         one = self.find(key)
@@ -511,14 +514,15 @@ class Project:
     def config(self):
         if self.world.refuse:
             raise ToolError(self.world.refuse)
+        return self._read()
+
+    def _read(self):
         env = {}
         for path in self.env_files:
-            with open(path, encoding="utf-8") as file:
-                env.update(parse_env(file.read()))
+            env.update(parse_env(read(path)))
         document = {}
         for path in self.files:
-            with open(path, encoding="utf-8") as file:
-                text = "\n".join(line for line in file.read().splitlines() if not line.startswith("#"))
+            text = "\n".join(line for line in read(path).splitlines() if not line.startswith("#"))
             merge(document, json.loads(re.sub(r"\$\{(\w+)\}", lambda match: env.get(match[1], ""), text)))
         for raw in document["services"].values():
             raw["networks"] = raw.get("networks") or {"default": None}
@@ -526,14 +530,6 @@ class Project:
         said = document.get("networks") or {}
         document["networks"] = {key: {"name": f"{STACK}_{key}", **(said.get(key) or {})} for key in sorted(keys)}
         return document
-
-    def hashes(self):
-        return {
-            name: hashlib.sha256(
-                json.dumps({key: raw[key] for key in raw if key not in NOT_HASHED}, sort_keys=True).encode()
-            ).hexdigest()
-            for name, raw in self.config()["services"].items()
-        }
 
     def run(self, *args):
         if args[0] == "run":
@@ -569,7 +565,7 @@ class Project:
         number = max((one.count for one in self._mine(service)), default=0) + 1
         self.world.change("create", service, number)
         name = raw.get("container_name", "")
-        return self.world.make(service, raw, raw["image"], self.hashes()[service], number, name)
+        return self.world.make(service, raw, raw["image"], hash_of(raw), number, name)
 
     def _create(self, scales, services):
         for service in services:
@@ -586,7 +582,7 @@ class Project:
         world = self.world
         for service in services:
             raw = self.config()["services"][service]
-            wanted = self.hashes()[service]
+            wanted = hash_of(raw)
             count = replicas(raw)
             mine = self._mine(service)
             stuck = [one.name for one in mine if re.match(r"^[0-9a-f]{12}_", one.name)]
@@ -628,9 +624,22 @@ class Project:
         world.change("hook", name, " ".join(argv))
         raw = self.config()["services"][service]
         one = world.make(service, raw, raw["image"], "", 0, name, oneoff=True, argv=argv)
-        one.status, one.started, one.stops_at = "running", world.clock, world.clock + world.hook_takes
         one.code = world.hook_codes.get(" ".join(argv), 0)
+        if not world.hook_stuck:
+            one.status, one.started, one.stops_at = "running", world.clock, world.clock + world.hook_takes
         return ""
+
+
+def read(path):
+    """The text of a file."""
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def hash_of(raw):
+    """Compose's hash of a service."""
+    hashed = {key: raw[key] for key in raw if key not in NOT_HASHED}
+    return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
 
 
 def replicas(raw):

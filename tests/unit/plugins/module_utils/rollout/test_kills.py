@@ -1,19 +1,25 @@
 # Copyright: (c) 2026, Landfall contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""kill -9 before every change a run makes to its host, each step of the journal among them; then the next run."""
+"""kill -9 before every change a run makes to its host, each step of the journal among them; then the next run.
+
+The central questions are asked at every such point; their variations at every third, with LANDFALL_LONG=1 at every one.
+"""
 
 from __future__ import annotations
 
 import functools
+import os
 
 import pytest
 from fake_host import UNHEALTHY, after, assert_settled, service, stack_file
+from fake_time import Killed
 
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.deploy import DeployFailed
 
 #: More changes than any run here makes.
 ENOUGH = 300
+SOME = 1 if os.environ.get("LANDFALL_LONG") else 3
 
 
 def waves(version, web=None):
@@ -56,9 +62,9 @@ SHAPES = {
 }
 
 
-def each_point(new_world, before, run):
+def each_point(new_world, before, run, stride=1):
     """A world for each point a run can be killed at, killed there."""
-    for point in range(ENOUGH):
+    for point in range(0, ENOUGH, stride):
         world = new_world()
         world.unchecked = {"job"}
         before(world)
@@ -72,18 +78,24 @@ def each_point(new_world, before, run):
 @pytest.mark.parametrize("name", SHAPES)
 def test_the_same_again_after_a_kill(new_world, name):
     shape, counts = SHAPES[name]
+    hooks = ["sh -c migrate", "sh -c post_deploy"] if shape is waves else []
     for world in each_point(
         new_world, lambda world: world.deploy(compose=shape(1)), lambda world: world.deploy(compose=shape(2))
     ):
+        # Whenever it dies, requests have somewhere to go, and nowhere else.
+        for upstreams in ({"web": world.routed("web")}, world.relay_upstreams):
+            for them in upstreams.values():
+                assert them and all(world.there[one].well(world.clock) for one in them), world.events[-8:]
         world.deploy(compose=shape(2))
         assert_settled(world, "app:2", **counts)
+        assert sorted(line for _kind, _name, line in world.happened("hook")) == hooks
         assert world.deploy(compose=shape(2)) is None
 
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_a_kill_in_the_first_deployment(new_world, name):
     shape, counts = SHAPES[name]
-    for world in each_point(new_world, lambda world: None, lambda world: world.deploy(compose=shape(1))):
+    for world in each_point(new_world, lambda world: None, lambda world: world.deploy(compose=shape(1)), SOME):
         world.deploy(compose=shape(1))
         assert_settled(world, "app:1", **counts)
 
@@ -92,7 +104,7 @@ def test_a_kill_in_the_first_deployment(new_world, name):
 def test_the_old_version_after_a_kill(new_world, name):
     shape, counts = SHAPES[name]
     for world in each_point(
-        new_world, lambda world: world.deploy(compose=shape(1)), lambda world: world.deploy(compose=shape(2))
+        new_world, lambda world: world.deploy(compose=shape(1)), lambda world: world.deploy(compose=shape(2)), SOME
     ):
         world.deploy(compose=shape(1))
         assert_settled(world, "app:1", **counts)
@@ -101,7 +113,7 @@ def test_the_old_version_after_a_kill(new_world, name):
 @pytest.mark.parametrize("second", [2, 6, 11, 17])
 def test_two_kills_one_after_the_other(new_world, second):
     for world in each_point(
-        new_world, lambda world: world.deploy(compose=waves(1)), lambda world: world.deploy(compose=waves(2))
+        new_world, lambda world: world.deploy(compose=waves(1)), lambda world: world.deploy(compose=waves(2)), SOME
     ):
         world.killed(second, functools.partial(world.deploy, compose=waves(2)))
         world.deploy(compose=waves(2))
@@ -125,7 +137,7 @@ def test_blue_green_after_a_kill(new_world):
         return rolled(version, strategy="blue-green")
 
     for world in each_point(
-        new_world, lambda world: world.deploy(compose=shape(1)), lambda world: world.deploy(compose=shape(2))
+        new_world, lambda world: world.deploy(compose=shape(1)), lambda world: world.deploy(compose=shape(2)), SOME
     ):
         world.deploy(compose=shape(2))
         new = [name for name in world.of("web") if world.there[name].image == world.local["app:2"]]
@@ -135,36 +147,37 @@ def test_blue_green_after_a_kill(new_world):
         assert world.deploy(compose=shape(2)) is None
 
 
-def test_requests_have_somewhere_to_go_whenever_it_dies(new_world):
-    for world in each_point(
-        new_world, lambda world: world.deploy(compose=waves(1)), lambda world: world.deploy(compose=waves(2))
-    ):
-        for name in ("api", "web"):
-            assert any(world.there[one].well(world.clock) for one in world.routed(name)), world.events[-8:]
-            assert all(one in world.there for one in world.routed(name)), world.events[-8:]
-
-
-def test_hooks_run_once_a_release_whenever_it_dies(new_world):
-    for world in each_point(
-        new_world, lambda world: world.deploy(compose=waves(1)), lambda world: world.deploy(compose=waves(2))
-    ):
-        world.deploy(compose=waves(2))
-        runs = [line for _kind, _name, line in world.happened("hook")]
-        assert sorted(runs) == ["sh -c migrate", "sh -c post_deploy"], runs
-
-
 def test_a_hook_that_runs_on_after_a_kill_is_waited_for(world):
     world.deploy(compose=waves(1))
     world.events.clear()
     world.hook_takes = 60.0
-    world.light = ("hook migrate", 2)
-    world.killed(ENOUGH, lambda: world.deploy(compose=waves(2)))
-    assert not world.happened("start") or world.clock > 1_060.0
+
+    def die():
+        if world.happened("hook"):
+            world.schedule.on_sleep = None
+            world.schedule.die()
+
+    world.schedule.on_sleep = die
+    with pytest.raises(Killed):
+        world.deploy(compose=waves(2))
     began = world.clock
-    world.hook_takes = 60.0
     world.deploy(compose=waves(2))
-    assert len([line for _kind, _name, line in world.happened("hook") if line == "sh -c migrate"]) == 1
-    assert world.clock >= began
+    assert [line for _kind, _name, line in world.happened("hook")] == ["sh -c migrate", "sh -c post_deploy"]
+    assert min(world.there[name].started for name in world.of("api")) >= began + 59.0
+    assert_settled(world, "app:2", api=2, web=2)
+
+
+def test_a_migration_that_was_killed_before_it_ran_is_started(world):
+    world.deploy(compose=waves(1))
+    world.events.clear()
+    world.hook_stuck = True
+    world.schedule.on_sleep = lambda: world.schedule.die() if world.happened("hook") else None
+    with pytest.raises(Killed):
+        world.deploy(compose=waves(2))
+    world.schedule.on_sleep, world.hook_stuck = None, False
+    world.deploy(compose=waves(2))
+    hook = next(name for _kind, name, line in world.happened("hook") if line == "sh -c migrate")
+    assert world.happened("start")[0] == ("start", hook)
     assert_settled(world, "app:2", api=2, web=2)
 
 
@@ -180,8 +193,8 @@ def half_broken(world):
         return
 
 
-def each_point_of_a_way_back(new_world):
-    for point in range(ENOUGH):
+def each_point_of_a_way_back(new_world, stride=1):
+    for point in range(0, ENOUGH, stride):
         world = new_world()
         world.deploy(compose=waves(1))
         world.light = ("rolled back", point)
@@ -199,13 +212,13 @@ def test_a_way_back_that_was_killed_is_finished_by_the_good_version(new_world):
 
 
 def test_a_way_back_that_was_killed_is_finished_by_the_bad_version(new_world):
-    for world in each_point_of_a_way_back(new_world):
+    for world in each_point_of_a_way_back(new_world, SOME):
         half_broken(world)
         assert_settled(world, "app:1", api=2, web=2)
 
 
 def test_a_way_back_that_was_killed_does_not_stop_the_next_version(new_world):
-    for world in each_point_of_a_way_back(new_world):
+    for world in each_point_of_a_way_back(new_world, SOME):
         world.deploy(compose=waves(2))
         assert_settled(world, "app:2", api=2, web=2)
 
@@ -225,6 +238,6 @@ def test_a_rollback_that_was_killed_is_finished_by_a_second_one(new_world):
 
 
 def test_a_rollback_that_was_killed_is_undone_by_the_version_that_ran(new_world):
-    for world in each_point(new_world, two_releases, lambda world: world.back()):
+    for world in each_point(new_world, two_releases, lambda world: world.back(), SOME):
         world.deploy(compose=waves(2), version="2")
         assert_settled(world, "app:2", api=2, web=2)
