@@ -55,7 +55,9 @@ def preflight_stacks(stacks: Sequence[Mapping[str, Any]], lints: Sequence[Mappin
         # With a variable missing, an image's name is not the one that is meant.
         if not lint.get("unset"):
             for service, image in sorted((lint.get("images") or {}).items()):
-                images.append({"stack": name, "service": service, "image": image})
+                # Where a value is not known here nothing can be asked about the image.
+                if "${" not in image:
+                    images.append({"stack": name, "service": service, "image": image})
     items += inventory.check_claims(claims)
     return {"findings": [item.to_dict() for item in items], "images": images, "names": list(names)}
 
