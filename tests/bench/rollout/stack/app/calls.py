@@ -32,7 +32,8 @@ class Callers:
         self.httpx = httpx.AsyncClient(timeout=25)
         self.requests = requests.Session()
         self.aiohttp = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=25))
-        self.local = httpx.AsyncClient(timeout=28)
+        # The hop to the helpers is the bench's own and shall not add failures: a new connection for each call.
+        self.local = httpx.AsyncClient(timeout=28, limits=httpx.Limits(max_keepalive_connections=0))
         for argv, port in HELPERS.values():
             self.processes.append(await asyncio.create_subprocess_exec(*argv, str(port)))
         for _, port in HELPERS.values():
@@ -62,7 +63,10 @@ class Callers:
                 status, data, version = reply.status, await reply.read(), reply.headers.get("x-version", "")
         elif client in HELPERS:
             local = f"http://127.0.0.1:{HELPERS[client][1]}/?method={method}&url={quote(url, safe='')}"
-            got = await self.local.post(local, content=body or b"")
+            try:
+                got = await self.local.post(local, content=body or b"")
+            except httpx.TransportError as error:
+                raise CallFailed(f"the bench's own hop to its helper: {type(error).__name__} {error}") from error
             status, data, version = got.status_code, got.content, got.headers.get("x-version", "")
         elif client == "raw":
             status, data, version = await asyncio.wait_for(_raw(method, url, body), 25)
