@@ -103,9 +103,25 @@ def run(args: argparse.Namespace) -> int:
     every = [*bench.done, *peers, *([jarvis] if jarvis else [])]
     page = write(OUT, every, result, about(ground, bench, args.rate, began))
     (OUT / "result.json").write_text(json.dumps(result, indent=1))
+    shown = look(page)
     say(f"report: {page.relative_to(PROJECT)}; whole run {time.time() - began:.0f} s")
     print(json.dumps(result))
-    return int(not all(case.good for case in bench.done) or bool(jarvis and jarvis.problems))
+    return int(not shown or not all(case.good for case in bench.done) or bool(jarvis and jarvis.problems))
+
+
+def look(page: Path) -> bool:
+    """Open the page in headless Chromium where there is one; light.png and dark.png beside it."""
+    try:
+        from .screenshot import shoot
+    except ImportError as missing:
+        say(f"the page was not looked at: {missing}")
+        return True
+    try:
+        shoot(page, page.parent)
+    except AssertionError as problem:
+        say(f"the page is not as it should be: {problem}")
+        return False
+    return True
 
 
 def main() -> int:

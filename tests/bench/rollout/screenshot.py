@@ -6,14 +6,14 @@ import shutil
 import sys
 from pathlib import Path
 
+from playwright.sync_api import sync_playwright
+
 
 def shoot(page: Path, out: Path) -> dict[str, object]:
     """Screenshots ``<out>/light.png`` and ``dark.png``. Gives back what was seen.
 
     :raises AssertionError: the page complains, asks for something from elsewhere, or shows no timeline.
     """
-    from playwright.sync_api import sync_playwright
-
     seen: dict[str, object] = {}
     browser = next(
         (found for found in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if found), None
