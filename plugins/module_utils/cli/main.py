@@ -44,6 +44,9 @@ def parser() -> argparse.ArgumentParser:
     logs.add_argument("--follow", action="store_true", help="go on as lines come")
     watch = verbs.add_parser("watch", help="the steps of a rollout as they are taken")
     watch.add_argument("stack")
+    drawn = verbs.add_parser("timeline", help="a rollout as a page: what was done when (HTML on standard output)")
+    drawn.add_argument("stack")
+    drawn.add_argument("release", nargs="?", default="", help="the newest one, when not given")
     back = verbs.add_parser("rollback", help="bring the release before back, or a kept one")
     back.add_argument("stack")
     back.add_argument("release", nargs="?", default="", help="see: landfall releases STACK")
@@ -70,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             return edge(rest)
         known = {"status": _status, "releases": _releases, "logs": _logs, "maintenance": _maintenance}
-        return {**known, "watch": _watch, "rollback": _rollback}[args.verb](args)
+        return {**known, "watch": _watch, "timeline": _timeline, "rollback": _rollback}[args.verb](args)
     except Wrong as problem:
         print(f"landfall {args.verb}: {problem}", file=sys.stderr)
     except PermissionError as problem:
@@ -145,6 +148,24 @@ def _watch(args: argparse.Namespace) -> int:
             time.sleep(0.3)
     except KeyboardInterrupt:
         return 0
+
+
+def _timeline(args: argparse.Namespace) -> int:
+    from ..rollout.timeline_page import page
+
+    store = StackDir(args.root, _known(args))
+    releases = store.releases()
+    found = next((one for one in reversed(releases) if args.release in ("", one.id)), None)
+    if found is None:
+        raise Wrong(
+            f"there is no release {args.release!r}; here are: {', '.join(one.id for one in releases) or 'none'}"
+        )
+    try:
+        report = json.loads(store.read(found.id, "report.json"))
+    except (OSError, ValueError):
+        report = {}
+    print(page(found, report, store.journal()), end="")
+    return 0
 
 
 def _rollback(args: argparse.Namespace) -> int:
