@@ -186,7 +186,7 @@ def back(
     deployment = Deployment(Request(stack=stack, files={}, compose_files=(), deadline=deadline, who=who), fx)
     found, current = deployment.choose_back(wanted)
     common: dict[str, Any] = {
-        "changed": current is None or found.id != current.id,
+        "changed": current is None or found.id != current.id or deployment.astray(current),
         "stack": stack,
         "release": found.id,
         "previous": current.id if current else None,

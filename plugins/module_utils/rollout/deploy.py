@@ -572,6 +572,9 @@ class Deployment:
             found = next((one for one in good if one.id == wanted), None)
             if found is None:
                 raise Refused(f"release {wanted} is not kept on this host, or never was good; kept are: {kept}")
+        elif current in good and self.astray(current):
+            # A deploy that failed or was killed left something behind: what "back" means then is the current release.
+            found = current
         else:
             found = store.last_good(releases, current.id if current else None)
             if found is None:
@@ -588,9 +591,16 @@ class Deployment:
                     ) from problem
         return found, current
 
+    def astray(self, current: Release) -> bool:
+        """Whether what runs is not the current release, as after a killed run or a way back that failed."""
+        return self.interrupted() or bool(health.drift(current.observed, self._observe()))
+
     def go_back(self, aim_at: Release, current: Release | None) -> dict[str, Any]:
         """Bring a kept release back, whole. :raises DeployFailed: it could not; what ran before was brought back"""
         self.store.sweep()
+        for one in self.store.releases():
+            if one.outcome == release.PENDING:
+                self.store.save(one.finish(release.ABANDONED, self.fx.now()))
         record = aim_at
         rollout: Rollout | None = None
         self._step(record, "rolled back", {"to": record.id, "from": current.id if current else ""})
@@ -816,6 +826,8 @@ class Deployment:
     ) -> DeployFailed:
         """Keep the evidence, go back, and say both. :param record: the release that failed; None: a way back did"""
         req = self.request
+        # From here on an interrupt is too late: half a way back is worse than a whole one.
+        self.fx.uninterrupted()
         # Others let old containers go meanwhile; that is not where it failed.
         step = next((one for one in reversed(self.steps) if one not in ("draining", "stopping")), "")
         message = self._scrub(str(problem))
@@ -868,8 +880,6 @@ class Deployment:
     def _roll_back(self, standing: Release, record: Release, told: Collection[str]) -> str:
         """Bring the standing release back, all services already replaced, in reverse order; "" when it stands."""
         self._step(record, "rolled back", {"to": standing.id})
-        # From here on a second interrupt is too late: half a way back is worse than a whole one.
-        self.fx.uninterrupted()
         self._await_docker()
         try:
             rollout, aim = self._restore(standing, standing, warm=False, told=told)

@@ -47,7 +47,7 @@ class RolloutFailed(Exception):
 class Options:
     """How this run differs from the ordinary one.
 
-    :param hooks: run the stack's hooks; a way back runs none
+    :param hooks: run the stack's hooks; a way back runs ``pre_stop`` only
     :param migrate: run migrations (on one host of several only)
     :param bake: watch the new version after the last switch
     :param touched: services that this release changed, in this run or in one that was killed
@@ -524,7 +524,8 @@ class Rollout:
     # --- hooks
 
     def _hook(self, service: str, kind: str) -> Mapping[str, Any] | None:
-        if not self.options.hooks:
+        # A worker's last words are heard on a way back too.
+        if not self.options.hooks and kind != "pre_stop":
             return None
         found: Mapping[str, Any] | None = (self.model.services[service].extra.get("hooks") or {}).get(kind)
         return found
