@@ -568,11 +568,12 @@ class Deployment:
         current = next((one for one in releases if one.id == self.store.current()), None)
         good = [one for one in releases if one.outcome == release.SEALED]
         kept = ", ".join(one.id for one in reversed(good)) or "none"
+        found: Release | None
         if wanted:
             found = next((one for one in good if one.id == wanted), None)
             if found is None:
                 raise Refused(f"release {wanted} is not kept on this host, or never was good; kept are: {kept}")
-        elif current in good and self.astray(current):
+        elif current is not None and current in good and self.astray(current):
             # A deploy that failed or was killed left something behind: what "back" means then is the current release.
             found = current
         else:
