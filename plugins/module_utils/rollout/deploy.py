@@ -418,18 +418,10 @@ class Deployment:
             return {}
 
     def _leaving(self, record: Release | None, told: Collection[str] = ()) -> set[str]:
-        """Ids of old containers that nobody waits for; those that have ended are removed.
-
-        The last release recorded them; the journal knows those that a killed run told to end, or was about to.
-        """
-        recorded = {
-            name for name, was in (record.observed if record else {}).items() if was.get("state") == health.LEAVING
-        }
-        begun = {entry.detail.get("leaving") for entry in self.store.journal() if entry.step == "stopping"}
+        """Ids of old containers that nobody waits for; those that have ended are removed."""
+        recorded = self._recorded_leaving(record)
         left = set()
-        for one in self._observe():
-            if one.name not in recorded and one.id not in begun:
-                continue
+        for one in self._known_leaving(record):
             if one.status != "running":
                 self.fx.docker.remove_one(one.id)
                 continue
@@ -438,6 +430,20 @@ class Deployment:
                 self.fx.docker.restarts_off(one.id)
                 self.fx.leave(one.id, one.grace)
         return left
+
+    def _known_leaving(self, record: Release | None) -> list[health.Observation]:
+        """Old containers that nobody waits for.
+
+        The last release recorded them; the journal knows those that a killed run told to end, or was about to.
+        """
+        recorded = self._recorded_leaving(record)
+        begun = {entry.detail.get("leaving") for entry in self.store.journal() if entry.step == "stopping"}
+        return [one for one in self._observe() if one.name in recorded or one.id in begun]
+
+    @staticmethod
+    def _recorded_leaving(record: Release | None) -> set[str]:
+        observed = record.observed if record else {}
+        return {name for name, was in observed.items() if was.get("state") == health.LEAVING}
 
     def _check_traffic(self, record: Release, rollout: Rollout) -> None:
         """Have nginx look at the routes before anything is touched."""
@@ -713,7 +719,9 @@ class Deployment:
         with open(os.path.join(directory, OVERLAY), "w", encoding="utf-8") as file:
             file.write(text)
         aim = self._target(record, directory, model, self._comparable(standing))
-        self.plan_lines = planner.plan(aim.wanted, model.waves, self._observe(), routed=self._routed(model)).lines()
+        leaving = frozenset(one.id for one in self._known_leaving(standing))
+        made = planner.plan(aim.wanted, model.waves, self._observe(), leaving, self._routed(model))
+        self.plan_lines = made.lines()
 
     @staticmethod
     def _private(content: Content) -> dict[str, str]:

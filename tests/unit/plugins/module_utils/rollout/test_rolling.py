@@ -772,15 +772,28 @@ def test_a_service_that_leaves_the_relay_with_a_new_version(world):
 # --- check mode
 
 
+def foreseen(world, compose):
+    """The plan that check mode shows, without its reasons."""
+    deployment = Deployment(request(compose=compose), world.effects())
+    decision = deployment.decide(world.store.key(False), True)
+    deployment.check_project(world.store.key(False), decision)
+    return [line.partition(" (")[0] for line in deployment.plan_lines]
+
+
 def test_check_mode_says_what_would_be_done_and_does_nothing(world):
     world.deploy(compose=shop(1))
     since(world)
-    asked = request(compose=shop(2))
-    deployment = Deployment(asked, world.effects())
-    decision = deployment.decide(world.store.key(False), True)
-    deployment.check_project(world.store.key(False), decision)
-    assert [line.partition(" (")[0] for line in deployment.plan_lines] == [
+    assert foreseen(world, shop(2)) == [
         "wave 1: api: rolling, 2 new, then 2 old go",
         "wave 2: web: rolling, 2 new, then 2 old go",
     ]
+    assert not world.events
+
+
+def test_check_mode_knows_who_was_told_to_end(world):
+    world.deploy(compose=workers(1))
+    world.lingers = 1_000.0
+    world.deploy(compose=workers(2))
+    since(world)
+    assert foreseen(world, workers(2, web=2)) == ["wave 1: web: rolling, 1 new, then 1 old goes", "stays: worker"]
     assert not world.events
