@@ -14,7 +14,7 @@ description:
   - Reads the Compose files of a stack as they lie on the controller, fills in the variables and checks the syntax,
     the keys, the C(x-landfall) extension and what the files say of each other.
   - Every message names file, line, service, key and the remedy.
-  - Needs no Docker, and never the host: an action plugin does it all on the controller.
+  - Needs no Docker, and never the host; an action plugin does it all on the controller.
   - A name in O(files) that ends in C(.j2) is rendered first, with the variables of the host, as
     M(landfall.stack.release) does it. Lines in messages are those of the rendered text.
 author:
