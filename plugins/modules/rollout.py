@@ -307,6 +307,7 @@ from ansible_collections.landfall.stack.plugins.module_utils.rollout.deploy impo
     Request,
     Secret,
 )
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.executor import Interrupted
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.payload import Payload, unpack
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.plan import Refused
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.release import check_stack_name
@@ -499,6 +500,10 @@ def main() -> None:
         module.fail_json(msg=str(problem), **problem.result)
     except (Refused, StackBusy, ValueError) as problem:
         module.fail_json(msg=str(problem))
+    except Interrupted as problem:
+        module.fail_json(
+            msg=f"stack {module.params['stack']}: interrupted ({problem}). Run again: what was begun is finished then"
+        )
     except OSError as problem:
         where = problem.filename or module.params["root"]
         full = problem.errno == errno.ENOSPC

@@ -14,7 +14,8 @@ import os
 import re
 import tempfile
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, Protocol
@@ -271,20 +272,21 @@ class Deployment:
 
     def apply(self, decision: Decision) -> dict[str, Any]:
         """Carry the release out. :raises Refused: nothing was changed. :raises DeployFailed: undone where possible."""
-        recovery = self.recover(decision)
-        releases = self.store.releases()
-        previous = self._standing(releases)
-        # A killed run may have replaced some services already: then "nothing was changed" would not be true.
-        self.halfway = bool(recovery.resume or recovery.abandon)
-        if recovery.resume:
-            record = next(one for one in releases if one.id == recovery.resume)
-            was = journal.last_step(self.store.journal(), record.id)
-            record = replace(record, why=f"{record.why}; resumed after an interruption at '{was}'")
-            self.store.save(record)
-            directory = self.store.release_path(record.id)
-            config, model = self._read(record, directory)
-        else:
-            record, config, model, directory = self._write_release(decision)
+        with self._not_begun():
+            recovery = self.recover(decision)
+            releases = self.store.releases()
+            previous = self._standing(releases)
+            # A killed run may have replaced some services already: then "nothing was changed" would not be true.
+            self.halfway = bool(recovery.resume or recovery.abandon)
+            if recovery.resume:
+                record = next(one for one in releases if one.id == recovery.resume)
+                was = journal.last_step(self.store.journal(), record.id)
+                record = replace(record, why=f"{record.why}; resumed after an interruption at '{was}'")
+                self.store.save(record)
+                directory = self.store.release_path(record.id)
+                config, model = self._read(record, directory)
+            else:
+                record, config, model, directory = self._write_release(decision)
         rollout: Rollout | None = None
         try:
             images = self._images(record, model, previous)
@@ -295,6 +297,16 @@ class Deployment:
             return self._seal(decision, record, previous, rollout, target, images)
         except (RolloutFailed, Interrupted, *self.fx.errors) as problem:  # type: ignore[misc]
             raise self._failed(record, previous, self._failure(problem), rollout) from problem
+
+    @contextmanager
+    def _not_begun(self) -> Iterator[None]:
+        """An interrupt before the first container is touched needs no way back."""
+        try:
+            yield
+        except Interrupted as problem:
+            raise Refused(
+                f"stack {self.request.stack}: interrupted ({problem}) before anything that runs was touched"
+            ) from problem
 
     def _standing(self, releases: Sequence[Release]) -> Release | None:
         """The release to go back to: the current one when it is good, else the last good one."""
@@ -604,19 +616,20 @@ class Deployment:
 
     def go_back(self, aim_at: Release, current: Release | None) -> dict[str, Any]:
         """Bring a kept release back, whole. :raises DeployFailed: it could not; what ran before was brought back"""
-        self.store.sweep()
-        for one in self.store.releases():
-            if one.outcome == release.PENDING:
-                self.store.save(one.finish(release.ABANDONED, self.fx.now()))
         record = aim_at
         rollout: Rollout | None = None
-        self._step(record, "rolled back", {"to": record.id, "from": current.id if current else ""})
+        with self._not_begun():
+            self.store.sweep()
+            for one in self.store.releases():
+                if one.outcome == release.PENDING:
+                    self.store.save(one.finish(release.ABANDONED, self.fx.now()))
+            self._step(record, "rolled back", {"to": record.id, "from": current.id if current else ""})
         try:
             rollout, aim = self._restore(record, current)
             seen = self._verified(rollout, aim, rollout.routes())
+            self._point(record, rollout, seen)
         except (RolloutFailed, Interrupted, *self.fx.errors) as problem:  # type: ignore[misc]
             raise self._failed(None, current, self._failure(problem), rollout) from problem
-        self._point(record, rollout, seen)
         return {
             **self._report(rollout, seen, aim, self.store.images(record.id)),
             "release": record.id,

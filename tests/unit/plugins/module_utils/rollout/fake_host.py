@@ -29,6 +29,7 @@ from ansible_collections.landfall.stack.plugins.module_utils.rollout.deploy impo
     Request,
     Secret,
 )
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.executor import Interrupted
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.health import observe
 
 STACK = "toy"
@@ -126,6 +127,7 @@ class World:
 
     :ivar fates: image → what becomes of containers started from it
     :ivar fuse: the process is killed before the so-manieth change from now on
+    :ivar signal: the same for the operator's interrupt
     :ivar light: (step, fuse): the fuse is lit when this step is written to the journal
     :ivar faults: what must never happen and did
     """
@@ -154,6 +156,7 @@ class World:
         self.faults: list[str] = []
         self.fuse: int | None = None
         self.light: tuple[str, int] | None = None
+        self.signal: int | None = None
         self.kills = 0
         self.late = False
         self.days = 0
@@ -181,6 +184,12 @@ class World:
                 self.fuse = None
                 self.kills += 1
                 self.schedule.die()
+        if self.signal is not None and not self.late and self.schedule.current is self.schedule.main:
+            # A signal arrives in the first thread.
+            self.signal -= 1
+            if self.signal < 0:
+                self.signal = None
+                raise Interrupted("SIGTERM")
         self.events.append(event)
 
     def fault(self, text):

@@ -16,6 +16,7 @@ from fake_host import UNHEALTHY, after, assert_settled, service, stack_file
 from fake_time import Killed
 
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.deploy import DeployFailed
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.plan import Refused
 
 #: More changes than any run here makes.
 ENOUGH = 300
@@ -241,3 +242,47 @@ def test_a_rollback_that_was_killed_is_undone_by_the_version_that_ran(new_world)
     for world in each_point(new_world, two_releases, lambda world: world.back(), SOME):
         world.deploy(compose=waves(2), version="2")
         assert_settled(world, "app:2", api=2, web=2)
+
+
+# --- the operator's interrupt
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_an_interrupt_before_any_change_goes_back(new_world, name):
+    shape, counts = SHAPES[name]
+    for point in range(0, ENOUGH, SOME):
+        world = new_world()
+        world.deploy(compose=shape(1))
+        good = world.store.current()
+        world.events.clear()
+        world.signal = point
+        try:
+            world.deploy(compose=shape(2))
+        except DeployFailed as problem:
+            assert "interrupted (SIGTERM)" in str(problem)
+            assert problem.result["rolled_back_to"] == good and world.store.current() == good
+        except Refused as problem:
+            assert "before anything that runs was touched" in str(problem)
+            assert {event[0] for event in world.events} <= {"step"}
+        else:
+            break
+        assert_settled(world, "app:1", **counts)
+        assert world.deploy(compose=shape(1)) is None
+    assert 10 < point < ENOUGH - 1
+
+
+def test_an_interrupt_of_a_rollback_brings_back_what_ran(new_world):
+    for point in range(ENOUGH):
+        world = new_world()
+        two_releases(world)
+        second = world.store.current()
+        world.signal = point
+        try:
+            world.back()
+        except (DeployFailed, Refused):
+            assert world.store.current() == second
+        else:
+            break
+        assert_settled(world, "app:2", api=2, web=2)
+        assert world.deploy(compose=waves(2), version="2") is None
+    assert 10 < point < ENOUGH - 1
