@@ -198,10 +198,10 @@ class Rollout:
             # `docker compose up` would then replace everything. --scale says of each service what there already is:
             # with fewer Compose would take running containers away.
             args = ["up", "--no-start", "--no-recreate", "--no-build", "--quiet-pull"]
+            more = {one.service: one.starts for one in rolling}
             for name in self.model.services:
-                count = sum(1 for item in there if item.service == name)
-                args += ["--scale", f"{name}={count + planned[name].starts * planned[name].wanted.strategy.rolls}"
-                         if name in planned else f"{name}={count}"]  # fmt: skip
+                count = sum(1 for item in there if item.service == name) + more.get(name, 0)
+                args += ["--scale", f"{name}={count}"]
             self.project.run(*args)
             fresh = [one for one in self._observe() if one.name not in before and one.status == "created"]
             # A container that was told to end may go while Compose counts: it makes one more then.
@@ -283,8 +283,9 @@ class Rollout:
         for one in services:
             self._serving[one.service] = names[one.service] if one.wanted.strategy.kind == RECREATE else []
             self._record(one, names[one.service])
-        self._switch(f"wave {number} switched", clock, force=any(self.model.services[one.service].routes
-                                                                for one in going))  # fmt: skip
+        # The containers may have other addresses behind the same names.
+        moved = any(self.model.services[one.service].routes for one in going)
+        self._switch(f"wave {number} switched", clock, force=moved)
 
     def _start(self, number: int, batch: Mapping[str, ServicePlan], index: int, clock: Clock) -> dict[str, list[str]]:
         """Start the step's instances and see them through their gates."""
