@@ -104,7 +104,7 @@ class Load:
         return len(self.answers) + len(self.failures)
 
     def versions(self, since: float = 0.0, until: float = float("inf"), kind: str = "") -> Counter[str]:
-        """Version → answers, of requests that were answered in this time."""
+        """Version → answers, of requests that were sent in this time."""
         return Counter(
             version for at, what, version in self.answers if since <= at <= until and (not kind or kind == what)
         )
@@ -127,14 +127,15 @@ class Load:
         tasks: set[asyncio.Task[None]] = set()
 
         async def one(kind: str) -> None:
+            sent = time.time()
             try:
                 async with asyncio.timeout(PATIENCE_S):
                     version = await getattr(kinds, kind)()
-                self.answers.append((time.time(), kind, version))
+                self.answers.append((sent, kind, version))
             except Bad as problem:
-                self.failures.append(Failure(time.time(), kind, problem.why, problem.detail))
+                self.failures.append(Failure(sent, kind, problem.why, problem.detail))
             except Exception as error:
-                self.failures.append(Failure(time.time(), kind, type(error).__name__, str(error)))
+                self.failures.append(Failure(sent, kind, type(error).__name__, str(error)))
 
         async def schedule(kind: str, rate: float) -> None:
             due = asyncio.get_running_loop().time()
