@@ -447,7 +447,10 @@ def deploy(module: AnsibleModule, interrupts: Interrupts) -> dict:
     if not decision.changed and (module.check_mode or not deployment.interrupted()):
         return common
     if missing is None:
-        deployment.check_project(fx.store.key(False), decision if module.check_mode else None)
+        # A project that is refused leaves nothing behind, not even the stack's directory. Where that is already,
+        # the release is checked as it is staged.
+        if module.check_mode or decision.current is None:
+            deployment.check_project(fx.store.key(False), decision if module.check_mode else None)
     elif not module.check_mode:
         raise Refused(
             f"{missing}. Install it (roles landfall.stack.docker and landfall.stack.stack), then deploy again"

@@ -291,7 +291,8 @@ class Deployment:
         try:
             images = self._images(record, model, previous)
             self._ready(decision, record, config, model, directory, images)
-            rollout, target = self._planned(record, model, Options(migrate=self.request.migrate), previous)
+            options = Options(migrate=self.request.migrate)
+            rollout, target = self._planned(record, config, model, options, previous)
             self._check_traffic(record, rollout)
             rollout.run()
             return self._seal(decision, record, previous, rollout, target, images)
@@ -364,6 +365,7 @@ class Deployment:
     def _planned(
         self,
         record: Release,
+        config: Mapping[str, Any],
         model: Stack,
         options: Options,
         previous: Release | None,
@@ -376,7 +378,7 @@ class Deployment:
         :param told: ids of containers that the run before it told to end
         """
         directory = self.store.release_path(record.id)
-        aim = self._target(record, directory, model, self._comparable(previous))
+        aim = self._target(record, directory, config, model, self._comparable(previous))
         if not back:
             self.store.write(record.id, "config.json", json.dumps(aim.services, sort_keys=True), 0o600)
             self._label(record, aim)
@@ -408,10 +410,16 @@ class Deployment:
         now = planner.upstreams_of(self.fx.traffic.read_routes())
         return {name: now.get(name, set()) for name in model.routed}
 
-    def _target(self, record: Release, directory: str, model: Stack, before: Mapping[str, Mapping[str, Any]]) -> Target:
+    def _target(
+        self,
+        record: Release,
+        directory: str,
+        config: Mapping[str, Any],
+        model: Stack,
+        before: Mapping[str, Mapping[str, Any]],
+    ) -> Target:
         """:param directory: where the project's files are (a scratch directory in check mode)"""
         project = self._project(record, directory, with_overlay=True)
-        config = self._project(record, directory, with_overlay=False).config()
         images = self.store.images(record.id)
         volumes = {}
         for name, service in model.services.items():
@@ -646,8 +654,9 @@ class Deployment:
     ) -> tuple[Rollout, Target]:
         """A kept release's own files, secrets and images, rolled like any other; its hooks are not run again."""
         self.store.restore_secrets(record.secret_digests)
-        _config, model = self._read(record, self.store.release_path(record.id))
-        rollout, aim = self._planned(record, model, Options(hooks=False, bake=False, warm=warm), standing, True, told)
+        config, model = self._read(record, self.store.release_path(record.id))
+        options = Options(hooks=False, bake=False, warm=warm)
+        rollout, aim = self._planned(record, config, model, options, standing, True, told)
         rollout.run()
         return rollout, aim
 
@@ -731,7 +740,7 @@ class Deployment:
         text = self._overlay_text(model, self._extra(decision, config, model, directory), pins)
         with open(os.path.join(directory, OVERLAY), "w", encoding="utf-8") as file:
             file.write(text)
-        aim = self._target(record, directory, model, self._comparable(standing))
+        aim = self._target(record, directory, config, model, self._comparable(standing))
         leaving = frozenset(one.id for one in self._known_leaving(standing))
         made = planner.plan(aim.wanted, model.waves, self._observe(), leaving, self._routed(model))
         self.plan_lines = made.lines()
