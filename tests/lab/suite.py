@@ -65,6 +65,11 @@ def lanes() -> tuple[list[Step], list[Step]]:
     return one, two
 
 
+def alone() -> list[Step]:
+    """What measures, and so wants the machine for itself: after both lanes."""
+    return [Step("bench-rollout", (str(BIN / "python"), "-m", "bench.rollout", "--short", "--rate", "80"), minutes=15)]
+
+
 def run(step: Step, lock: threading.Lock) -> tuple[Step, bool, float]:
     log = LOGS / f"{step.name}.log"
     environment = {
@@ -125,6 +130,7 @@ def main() -> int:
     with ThreadPoolExecutor(2) as pool:
         futures = [pool.submit(lambda lane=lane: [run(step, lock) for step in lane]) for lane in pair if lane]
         done = [result for future in futures for result in future.result()]
+    done += [run(step, lock) for step in alone() if not wanted or step.name.startswith(wanted)]
     if not os.environ.get("LANDFALL_KEEP") and any(step.name.startswith("molecule") for step, _, _ in done):
         Lab("molecule").down()
     failed = [step.name for step, good, _ in done if not good]
