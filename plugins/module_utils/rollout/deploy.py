@@ -844,7 +844,9 @@ class Deployment:
             raise RolloutFailed(message)
         self._step(record, "failed", {"message": message})
         self.store.save(record.finish(release.FAILED, self.fx.now(), evidence={"message": message}))
-        text = f"stack {self.request.stack}: {message}. Nothing was changed: what ran before runs on"
+        text = f"stack {self.request.stack}: {message.rstrip('.')}"
+        if "Nothing was changed" not in message:
+            text += ". Nothing was changed: what ran before runs on"
         return DeployFailed(text, {"release": record.id, "step": self.steps[-2] if len(self.steps) > 1 else ""})
 
     def _observe(self) -> list[health.Observation]:
