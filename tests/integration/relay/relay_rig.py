@@ -176,10 +176,10 @@ class Client(threading.Thread):
 
     def _connect(self):
         if not self.tls:
-            return http.client.HTTPConnection(self.host, self.port, timeout=10)
+            return http.client.HTTPConnection(self.host, self.port, timeout=30)
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        link = http.client.HTTPSConnection(self.called, self.port, timeout=10, context=context)
+        link = http.client.HTTPSConnection(self.called, self.port, timeout=30, context=context)
         link._create_connection = lambda address, *args, **more: socket.create_connection(
             (self.host, self.port), *args, **more
         )
