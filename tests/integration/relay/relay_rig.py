@@ -209,7 +209,7 @@ class Client(threading.Thread):
     def done(self):
         """Stop, and say how it went."""
         self.enough.set()
-        self.join(20)
+        self.join(40)
         return self.answers, self.failures
 
 
