@@ -50,7 +50,9 @@ options:
     choices: [deployed, rolled_back]
     default: deployed
   release:
-    description: With O(state=rolled_back) the id of a kept release; when not given, the one before the current one.
+    description:
+      - With O(state=rolled_back) the id of a kept release, or a version, which means the newest kept release of it.
+      - When not given, the release before the current one.
     type: str
     default: ""
   src:

@@ -80,11 +80,16 @@ class Failure:
 
 class Load:
     """Requests a second by kind, each sent when it is due whatever became of those before it; new and kept
-    connections, GET, POST, and calls from web to api by name. Every failure is written down."""
+    connections, GET, POST, and calls from web to api by name. Every failure is written down.
+
+    ``idle`` is no rate: so many connections that say nothing for seconds on end, as browsers have them. The server may
+    end one with an answer that says so, and not in between: a POST on its way would be lost.
+    """
 
     def __init__(self, target: Target, **rates: float) -> None:
         self.target = target
         self.rates = {"get_new": 5.0, "get_keep": 8.0, "get_api": 5.0, "post_keep": 8.0, "call": 6.0, **rates}
+        self.idle = 6
         self.failures: list[Failure] = []
         self.answers: list[tuple[float, str, str]] = []
         self._stop = threading.Event()
@@ -146,7 +151,33 @@ class Load:
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
 
-        await asyncio.gather(*(schedule(kind, rate) for kind, rate in self.rates.items() if rate))
+        async def idle(number: int) -> None:
+            connection = await Connection(self.target).open()
+            while not self._stop.is_set():
+                sent = time.time()
+                try:
+                    async with asyncio.timeout(PATIENCE_S):
+                        answer = await connection.request("POST", "/echo", kinds.echo_body)
+                    self.answers.append((sent, "idle", answer.version))
+                    if answer.headers.get("connection", "").lower() == "close":
+                        connection = await Connection(self.target).open()
+                        continue
+                    for _ in range(20 + 7 * number):
+                        await asyncio.sleep(0.1)
+                        if self._stop.is_set():
+                            break
+                        if not connection.usable:
+                            raise Bad("an idle connection was closed without a word")
+                except Exception as problem:
+                    self.failures.append(Failure(sent, "idle", str(problem) or type(problem).__name__))
+                    connection.abort()
+                    connection = await Connection(self.target).open()
+            connection.abort()
+
+        rates = {kind: rate for kind, rate in self.rates.items() if rate}
+        await asyncio.gather(
+            *(schedule(kind, rate) for kind, rate in rates.items()), *(idle(number) for number in range(self.idle))
+        )
         if tasks:
             await asyncio.wait(set(tasks), timeout=PATIENCE_S)
         for pool in kinds.pools.values():
@@ -278,8 +309,7 @@ class Shop:
         found = self.containers()
         versions = {one.version for one in found}
         plain = self.sh(
-            "cd /opt/landfall/shop/current && ls | grep -c yaml; "
-            "grep -cE '^(GREETING|API_VERSION|HEALTHY_FOR|MIGRATION_S)=' env",
+            "cd /opt/landfall/shop/current && ls | grep -c yaml; grep -cE '^(API_VERSION|HEALTHY_FOR)=' env",
             check=False,
         ).split() == ["2", "0"]
         usual = Counter(one.service for one in found) == Counter(REPLICAS)
@@ -402,6 +432,25 @@ class Shop:
         yield
         said = process.communicate(timeout=seconds + 10)[0]
         assert process.returncode == 0, f"the step {step!r}: {said}\n{self.steps()[-30:]}"
+
+    @contextmanager
+    def busy(self, who: str) -> Iterator[None]:
+        """Somebody else holds the stack's lock while the block runs."""
+        script = (
+            "import fcntl, json, os, time; f = open('/opt/landfall/shop/lock', 'r+'); fcntl.flock(f, fcntl.LOCK_EX)\n"
+            f"json.dump({{'who': '{who}', 'pid': os.getpid(), 'since': 'now'}}, f)\n"
+            "f.flush(); print(os.getpid(), flush=True)\n"
+            "time.sleep(120)"
+        )
+        argv = [*docker_argv(), "exec", self.host.container, "python3", "-c", script]
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        assert process.stdout
+        pid = process.stdout.readline().strip()
+        try:
+            yield
+        finally:
+            self.sh(f"kill {pid}; : > /opt/landfall/shop/lock")
+            process.wait(20)
 
     def load(self, **rates: float) -> Load:
         return Load(self.target(), **rates)

@@ -5,7 +5,7 @@ out stands in the test's docstring):
 
  1  SIGTERM while the proxy still routes there    test_deploy_drops_nothing
  2  traffic before it is healthy                  test_a_name_leads_to_the_relay_only, test_bad_releases_go_back
- 3  idle keep-alive connections and a reload      test_deploy_drops_nothing (post_keep); tests/integration/relay
+ 3  idle keep-alive connections and a reload      test_deploy_drops_nothing (idle); tests/integration/relay
  4  a reload accepted but not yet effective       tests/unit/…/edge/test_switch.py, tests/integration/relay
  5  addresses change or are used again            test_addresses_that_change_places, test_reboot_in_the_middle
  6  WebSocket, SSE, slow requests                 test_open_connections_live_on
@@ -79,8 +79,38 @@ def shop(lab):
     return shop
 
 
+@pytest.fixture(scope="module")
+def arriving(lab, shop, request):
+    """The second host's way to production begins with the first test and goes on beside it: a Play, or None."""
+    if not any("all_hosts" in item.name for item in request.session.items):
+        return None
+    kept = os.environ.get("LANDFALL_KEEP") and lab.running("second")
+    if not kept:
+        lab.remove_host("second")
+    address = lab.host("second", image="landfall-lab/host-docker:trixie", last=SECOND)
+    inventory(
+        lab,
+        embedded={"ansible_host": lab.address(), "shop_domain": shop_ground.DOMAIN},
+        second={"ansible_host": address, "shop_domain": "shop.elsewhere.test"},
+    )
+    return None if kept else shop.start("site", version=shop_ground.GOOD[-1], landfall_hosts="second")
+
+
+@pytest.fixture(scope="module")
+def second(lab, shop, arriving):
+    """A second host with the shop, in one inventory with the first."""
+    if arriving:
+        run = arriving.wait(600)
+        assert run.rc == 0, run.output[-6000:]
+    other = Shop(lab, lab.state / "shop")
+    other.host.container = lab.container("second")
+    yield other
+    if not os.environ.get("LANDFALL_KEEP"):
+        lab.remove_host("second")
+
+
 @pytest.fixture
-def served(shop):
+def served(shop, arriving):
     """Customers during the whole test, which begins with one good version; none of them may be turned away."""
     shop.base()
     with shop.load() as load:
@@ -259,7 +289,7 @@ def test_rollback_brings_all_of_it_back(shop):
 def _there_and_back(shop) -> None:
     first, second = shop.base(), shop.next()
     one = shop.current()["id"]
-    assert shop.ask("/greeting") == b"hello"
+    greeting = shop.ask("/greeting")
     routes = shop.sh("cat /etc/landfall/edge/stacks/shop.json")
     over = "services: {api: {x-landfall: {route: {path: /goods/, port: 8000, strip: true, limit: false}}}}\n"
     shop.deploy(second, env={"GREETING": "good night"}, over=over)
@@ -270,7 +300,7 @@ def _there_and_back(shop) -> None:
     assert run.rc == 0, run.output[-6000:]
     assert shop.current()["id"] == one and one in run.output
     shop.well(first)
-    assert shop.ask("/greeting") == b"hello"
+    assert shop.ask("/greeting") == greeting
     assert b"web" in shop.ask("/goods/anything"), "the route of the later release is still there"
     now = shop.sh("cat /etc/landfall/edge/stacks/shop.json")
     strip = re.compile(r"shop-(api|web)-\d+")
@@ -385,7 +415,12 @@ def test_a_migration_runs_once_though_the_engine_is_killed_in_it(shop, served):
 # -- ends that nobody planned -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("step", ["created", "wave 1 started", "wave 1 switched", "stopping", "switched current"])
+# The bench's long form kills at every step.
+KILLS = ["created", "wave 1 started", "wave 1 switched", "stopping"]
+KILLS += ["wave 2 started", "draining", "switched current"] if os.environ.get("LANDFALL_LONG") else []
+
+
+@pytest.mark.parametrize("step", KILLS)
 def test_killed_and_run_again(shop, served, step):
     """Case 8: kill -9 of the engine, the same command again: what was wanted runs, once, and nothing else is there."""
     version = shop.next()
@@ -422,7 +457,7 @@ def test_two_deploys_at_once(shop, served):
     version = shop.next()
     third = next(one for one in shop_ground.GOOD if one not in (version, shop.current()["version"]))
     line = shop.host.journal_length()
-    first = shop.start("deploy", version=version, env={"HEALTHY_FOR": "20s"}, stack_who="alice@laptop")
+    first = shop.start("deploy", version=version, env={"HEALTHY_FOR": "12s"}, stack_who="alice@laptop")
     shop.host.wait_for_step("created", line, 120)
     waiting = shop.start("deploy", version=third, stack_lock_timeout=120, stack_who="carol@laptop")
     refused = shop.deploy(third, check=False, stack_lock_timeout=1, stack_who="bob@laptop")
@@ -567,30 +602,13 @@ def test_blue_green_goes_back_without_a_start(shop, served):
 # -- several hosts ----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def second(lab, shop):
-    """A second host with the shop, in one inventory with the first."""
-    version = shop.base()
-    name = "second"
-    lab.remove_host(name)
-    address = lab.host(name, image="landfall-lab/host-docker:trixie", last=SECOND)
-    inventory(
-        lab,
-        embedded={"ansible_host": lab.address(), "shop_domain": shop_ground.DOMAIN},
-        second={"ansible_host": address, "shop_domain": "shop.elsewhere.test"},
-    )
-    run = shop.play("site", version=version, landfall_hosts=name)
-    assert run.rc == 0, run.output[-6000:]
-    other = Shop(lab, lab.state / "shop")
-    other.host.container = lab.container(name)
-    yield other
-    if not os.environ.get("LANDFALL_KEEP"):
-        lab.remove_host(name)
-
-
 def test_all_hosts_or_none(shop, second, served):
     """Case 10: the second of two hosts cannot: the first goes back too, the play says who failed, both are equal."""
-    old, version = shop.base(), shop.next()
+    old = shop.base()
+    if second.current()["version"] != old:
+        second.deploy(old, landfall_hosts="second")
+    version = shop.next()
+    second.sh(f"docker rmi -f {shop_ground.REGISTRY}/shop-app:{version}", check=False)
     release = shop.current()["id"]
     line = shop.host.journal_length()
     play = shop.start("deploy", version=version, landfall_hosts="embedded:second")
@@ -615,3 +633,32 @@ def test_all_hosts_or_none(shop, second, served):
     for host, story, runs in ((shop, here, 1), (second, there, 0)):
         host.well(version)
         assert len([name for what, name in story if what == "start" and "migrate" in name]) == runs, story
+    # Back, named by the version: ids differ from host to host. Where one host cannot, none does.
+    with second.busy("dave@laptop"):
+        run = shop.play("rollback", release=old, landfall_hosts="embedded:second", stack_lock_timeout=1)
+    said = " ".join(run.output.split())
+    assert run.rc != 0 and "dave@laptop" in said, run.output[-3000:]
+    assert "The rollback failed on second; this host has again what it had" in said, run.output[-3000:]
+    for host in (shop, second):
+        host.well(version)
+    run = shop.play("rollback", release=old, landfall_hosts="embedded:second")
+    assert run.rc == 0, run.output[-4000:]
+    for host in (shop, second):
+        host.well(old)
+
+
+def test_a_host_that_is_lost_in_the_middle(shop, second, served):
+    """Case 10: the second host loses its power while the first one rolls; the first goes back to what it had."""
+    old = shop.base()
+    version, line = shop.next(), shop.host.journal_length()
+    play = shop.start("deploy", version=version, landfall_hosts="embedded:second")
+    shop.host.wait_for_step("wave 1 started", line, 120)
+    docker("stop", "-t", "1", second.host.container)
+    try:
+        run = play.wait()
+        assert run.rc != 0, run.output[-3000:]
+        said = " ".join(run.output.split())
+        assert "The deployment failed on second; this host went back to what it had" in said, run.output[-4000:]
+        shop.well(old)
+    finally:
+        docker("start", second.host.container)

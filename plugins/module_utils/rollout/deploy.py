@@ -596,7 +596,10 @@ class Deployment:
         kept = ", ".join(one.id for one in reversed(good)) or "none"
         found: Release | None
         if wanted:
-            found = next((one for one in good if one.id == wanted), None)
+            # Ids differ from host to host, versions do not; of several with one version the newest is meant.
+            found = next((one for one in good if one.id == wanted), None) or next(
+                (one for one in reversed(good) if one.version == wanted), None
+            )
             if found is None:
                 raise Refused(f"release {wanted} is not kept on this host, or never was good; kept are: {kept}")
         elif current is not None and current in good and self.astray(current):

@@ -534,6 +534,12 @@ def test_back_to_a_release_by_its_id(world):
         world.back("nonsense")
 
 
+def test_back_to_a_version(world):
+    ids = [world.deploy(compose=web(number), version=f"1.{number}")["release"] for number in (1, 2, 3)]
+    assert world.back("1.1")["release"] == ids[0]
+    assert_settled(world, "app:1", web=2)
+
+
 def test_back_brings_the_environment_of_then(world):
     stack = stack_file(web=service("app:1", path="/", environment={"A": "${A}"}))
     world.deploy(compose=stack, env={"A": "one"})
