@@ -14,7 +14,7 @@ from lab.site import Site
 
 @pytest.fixture(scope="session")
 def lab():
-    lab = Lab("test")
+    lab = Lab(os.environ.get("LANDFALL_E2E_LAB", "test"))
     images.ensure(*images.recipes())
     lab.services()
     (lab.state / "ca.pem").write_text(lab.acme_root() or "")
