@@ -407,8 +407,15 @@ class Deployment:
 
     def _routed(self, model: Stack) -> dict[str, set[str]]:
         """Service with routes → its containers that get requests now."""
-        now = planner.upstreams_of(self.fx.traffic.read_routes())
-        return {name: now.get(name, set()) for name in model.routed}
+        text = self.fx.traffic.read_routes()
+        now, ports = planner.upstreams_of(text), planner.ports_of(text)
+        # A port that gets requests for the first time has to be seen to listen, however well the container is known.
+        return {
+            name: now.get(name, set())
+            if {route.port for route in model.services[name].routes} <= ports.get(name, set())
+            else set()
+            for name in model.routed
+        }
 
     def _target(
         self,

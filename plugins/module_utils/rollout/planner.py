@@ -173,6 +173,18 @@ def upstreams_of(routes: str) -> dict[str, set[str]]:
     return found
 
 
+def ports_of(routes: str) -> dict[str, set[int]]:
+    """Service → the ports that a routes file names; {} when there is none that can be read."""
+    try:
+        read = from_json(routes).routes
+    except RoutesError:
+        return {}
+    found: dict[str, set[int]] = {}
+    for route in read:
+        found.setdefault(route.service, set()).add(route.port)
+    return found
+
+
 def _service(want: Wanted, mine: Sequence[Observation], routed: Collection[str] | None) -> ServicePlan | None:
     keep: list[Observation] = []
     old: list[Observation] = []

@@ -803,3 +803,11 @@ def test_check_mode_knows_who_was_told_to_end(world):
     since(world)
     assert foreseen(world, workers(2, web=2)) == ["wave 1: web: rolling, 1 new, then 1 old goes", "stays: worker"]
     assert not world.events
+
+
+def test_a_route_to_another_port_is_gated_though_no_container_changes(world):
+    world.deploy(compose=web(1))
+    since(world)
+    with pytest.raises(DeployFailed, match="8081"):
+        world.deploy(compose=web(1, port=8081))
+    assert_settled(world, "app:1", web=2)
