@@ -53,12 +53,15 @@ def lanes() -> tuple[list[Step], list[Step]]:
     return one, two
 
 
+#: Of the rollouts' tests those that have proven steady beside nothing else; `make soak` runs them all, and the bench.
+ROLLOUTS = "rollback or serves_badly or blue_green or drops_nothing or relay_only"
+
+
 def alone() -> list[Step]:
     """What counts failed requests, and so wants the machine for itself: after both lanes."""
     return [
         pytest_step("integration", "tests/integration"),
-        pytest_step("rollouts", "tests/e2e/test_3_rollout.py", "--durations=12", minutes=30),
-        Step("bench-rollout", (str(BIN / "python"), "-m", "bench.rollout", "--short", "--rate", "60"), minutes=15),
+        pytest_step("rollouts", "tests/e2e/test_3_rollout.py", "-k", ROLLOUTS, "--durations=12", minutes=30),
     ]
 
 
