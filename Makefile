@@ -49,6 +49,7 @@ docs: setup-test ## write the generated documentation again
 
 soak: setup-test ## the long forms of the tests
 	@LANDFALL_LONG=1 $(BIN)/python -m pytest tests/e2e tests/integration -v
+	@$(BIN)/python -m bench.rollout
 
 bench: bench-converge bench-rollout ## all benches
 
