@@ -21,7 +21,11 @@ try:
 except ImportError as exc:  # reported by the module that uses this room
     docker = None
     SDK_ERROR = str(exc)
-    APIError = NotFound = ReadTimeout = _SdkError = Exception  # type: ignore[assignment,misc]
+
+    class _Absent(Exception):
+        """Never raised: were these names Exception, "the SDK is missing" would pass for "the container is gone"."""
+
+    APIError = NotFound = ReadTimeout = _SdkError = _Absent  # type: ignore[assignment,misc]
 
 from .docker import PROJECT_LABEL, DockerCli, DockerError
 from .process import Runner
