@@ -6,7 +6,7 @@ export PATH := $(BIN):$(PATH)
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.build/collections
 export PYTHONPATH := $(CURDIR)/tests:$(CURDIR)/.build/collections
 
-.PHONY: help setup setup-test demo clean test lint unit sanity molecule integration e2e docs soak bench bench-converge bench-rollout
+.PHONY: help setup setup-test demo clean test lint unit sanity molecule integration e2e docs soak bench bench-converge bench-rollout trials
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -50,6 +50,9 @@ docs: setup-test ## write the generated documentation again
 soak: setup-test ## the long forms of the tests
 	@LANDFALL_LONG=1 $(BIN)/python -m pytest tests/e2e tests/integration -v
 	@$(BIN)/python -m bench.rollout
+
+trials: setup-test ## take each protection of a rollout out and see its test fail (NAME=… for one)
+	@$(BIN)/python -m trials $(NAME)
 
 bench: bench-converge bench-rollout ## all benches
 

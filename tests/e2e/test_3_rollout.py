@@ -1,8 +1,7 @@
 """Rolling updates on a real host, through the playbooks, with customers who are served all the while.
 
-The twelve hard cases of a rollout, and the tests that hold their protection. Shown by taking the protection out and
-seeing the test fail: 1, 2, 6, 7, 8 (debris, hook, interrupt), 9, 11; 4 together with the drain only. Not shown yet:
-3, 5, 10, 12.
+The twelve hard cases of a rollout, and the tests that hold their protection. `make trials` takes each protection out
+and sees its test fail; case 4 only together with the drain, which holds it, too.
 
  1  SIGTERM while the proxy still routes there    test_deploy_drops_nothing
  2  traffic before it is healthy                  test_a_name_leads_to_the_relay_only, test_bad_releases_go_back

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 from ..compose.overlay import overlay
 from ..compose.stack import Stack
+from ..relay.spec import RelaySpec
 from . import envfile, final, health, hooks, journal, plan, planner, release, store
 from .changes import CONFIG_LABEL
 from .executor import Interrupted, Options, Rollout, RolloutFailed
@@ -939,6 +940,12 @@ class Deployment:
             self.fx.sleep(1.0)
 
     def _stop_all(self) -> None:
+        try:
+            # Nobody may be sent to what is stopped. Without a routes file nothing was switched yet.
+            if self.fx.traffic.read_routes():
+                self.fx.traffic.switch("", RelaySpec(self.request.stack))
+        except self.fx.errors as problem:
+            self.warnings.append(f"the routes of the failed deployment could not be taken back: {problem}")
         try:
             seen = self._observe()
             self.fx.docker.stop(one.id for one in seen if one.status in ("running", "restarting"))

@@ -493,7 +493,7 @@ class Traffic:
 
     def switch(self, text, relay, force=False):
         world = self.world
-        routes = json.loads(text)["routes"]
+        routes = json.loads(text)["routes"] if text else []
         upstreams = {route["service"]: tuple(route["upstreams"]) for route in routes}
         relayed = {one.service: one.upstreams for network in relay.networks for one in network.targets}
         weights = {route["service"]: dict(route["weights"]) for route in routes if route.get("weights")}

@@ -58,6 +58,20 @@ def since(world):
 # --- waves
 
 
+def test_a_first_deployment_that_fails_late_takes_its_routes_back(world):
+    """The first wave got its routes; nobody may be sent to it once it is stopped."""
+    world.fates["app:2"] = UNHEALTHY
+    late = stack_file(api=service("app:1", 2, path="/api"), web=service("app:2", 2, path="/", depends_on=after("api")))
+    with pytest.raises(DeployFailed, match="first deployment"):
+        world.deploy(compose=late)
+    assert switches(world, "api")[0] == ("toy-api-1", "toy-api-2")
+    assert not world.routes
+    assert world.of("api", "exited") == ["toy-api-1", "toy-api-2"]
+    world.fates.clear()
+    world.deploy(compose=shop(1))
+    assert_settled(world, api=2, web=2)
+
+
 def test_a_first_deployment_goes_in_waves(world):
     result = world.deploy(compose=shop(1))
     started = [name for _kind, name in world.happened("start")]
