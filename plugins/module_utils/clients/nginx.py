@@ -23,8 +23,9 @@ from ..edge.plan import Container
 from ..edge.project import NETWORK_LABEL, SPEC_LABEL, STOP_S, EdgeConfig
 from ..edge.switch import Clock
 from .certbot import CertificateError, Certificates
+from .docker_command import told
 from .files import sync_dir, write_atomic
-from .nginx_container import Box, NginxContainer, running, told
+from .nginx_container import Box, NginxContainer, running
 from .process import Runner, runner
 
 KEEP = 5

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..edge.errors import EdgeError
+from .docker_command import DockerCommand, told
 from .nginx_process import Worker, accepts, connections, errors, hang_up, is_master, workers
 from .process import Runner
 
@@ -39,22 +40,13 @@ class Box:
     control: str = "run/edge.sock"
 
 
-class NginxContainer:
+class NginxContainer(DockerCommand):
     """nginx in a container. :param run: runner for quick commands, :param slow: for pulls and starts"""
 
     def __init__(self, box: Box, run: Runner, slow: Runner | None = None) -> None:
+        super().__init__(run, slow)
         self.box = box
-        self._run, self._slow = run, slow or run
         self._pid = 0
-
-    def _docker(self, *args: str, slow: bool = False) -> tuple[int, str, str]:
-        return (self._slow if slow else self._run)(["docker", *args], "/", {})
-
-    def _must(self, what: str, *args: str, slow: bool = False) -> str:
-        rc, out, err = self._docker(*args, slow=slow)
-        if rc:
-            raise EdgeError(f"{what}: {told(err or out)}")
-        return out
 
     def inspect(self) -> dict[str, Any] | None:
         """``docker inspect`` of the container, None when there is none."""
@@ -161,9 +153,3 @@ class NginxContainer:
 def running(one: dict[str, Any]) -> bool:
     """Whether an inspected container runs, and does not only start again and again."""
     return bool(one["State"]["Running"]) and not one["State"].get("Restarting")
-
-
-def told(text: str) -> str:
-    """The last lines of what a program said, for a message."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return " ".join(lines[-3:])[:600] or "no message"

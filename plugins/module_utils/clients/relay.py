@@ -31,9 +31,10 @@ from ..relay.project import (
 )
 from ..relay.render import control, main, render
 from ..relay.spec import RelayNetwork, RelaySpec, to_json
+from .docker_command import DockerCommand
 from .files import sync_dir, write_atomic
 from .nginx import Generations
-from .nginx_container import Box, NginxContainer, running, told
+from .nginx_container import Box, NginxContainer, running
 from .process import Runner
 
 
@@ -74,7 +75,7 @@ class Fleet:
         return frozenset(found)
 
 
-class RelayClient:
+class RelayClient(DockerCommand):
     """The relay of one stack.
 
     :param root: directory of all relays; this stack's is ``<root>/<stack>``
@@ -85,7 +86,7 @@ class RelayClient:
         self.stack, self.image, self.user, self.clock = stack, image, user, clock
         self.home = os.path.join(root, stack)
         self.disk = Generations(self.home)
-        self._run, self._slow = run, slow
+        super().__init__(run, slow)
 
     def box(self, place: Place) -> NginxContainer:
         """The nginx of a container."""
@@ -107,15 +108,6 @@ class RelayClient:
         if missing:
             raise EdgeError(f"the relay of stack {self.stack} has no container on network {', '.join(sorted(missing))}")
         return Fleet([self.box(one) for one in places])
-
-    def _docker(self, *args: str, slow: bool = False) -> tuple[int, str, str]:
-        return (self._slow if slow else self._run)(["docker", *args], "/", {})
-
-    def _must(self, what: str, *args: str, slow: bool = False) -> str:
-        rc, out, err = self._docker(*args, slow=slow)
-        if rc:
-            raise EdgeError(f"{what}: {told(err or out)}")
-        return out
 
     def observed(self) -> dict[str, Relay]:
         """The stack's relay containers by name."""
