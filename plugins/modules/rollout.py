@@ -237,7 +237,8 @@ plan:
 waves:
   description:
     - For each wave its C(services), and in seconds C(healthy_s) and C(switched_s) since it began, C(app_s) of the
-      applications' own start-up, C(hooks_s), C(hold_s) of canary steps, C(switch_s) and C(overhead_s) of the rest.
+      applications' own start-up, C(start_s) of Docker's starting their containers, C(hooks_s), C(hold_s) of canary
+      steps, C(switch_s), and C(overhead_s) of all but start-up, hooks and holding.
   returned: when deployed
   type: list
   elements: dict
@@ -250,7 +251,9 @@ services:
   type: list
   elements: dict
 timings:
-  description: Seconds in all, C(total_s), and of it C(app_s), C(bake_s), C(drain_s), C(overhead_s); number of C(waves).
+  description: >-
+    Seconds in all, C(total_s), and of it C(app_s), C(start_s), C(hooks_s), C(bake_s), C(drain_s), and C(overhead_s) of
+    the rest, which is Landfall's own; number of C(waves).
   returned: when deployed
   type: dict
 observed:

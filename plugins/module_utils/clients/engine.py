@@ -36,7 +36,7 @@ ONEOFF_LABEL = "com.docker.compose.oneoff"
 
 
 class DockerEngine(DockerCli):
-    """Docker through its SDK; images come by the command line, which knows the operator's registry logins.
+    """Docker through its SDK; images are pulled by the command line, which knows the operator's registry logins.
 
     Threads may share it: each gets a connection of its own.
     """
@@ -94,6 +94,18 @@ class DockerEngine(DockerCli):
             return self._api.inspect_container(container)
         except NotFound:
             return None
+
+    def image(self, ref: str) -> dict[str, Any] | None:
+        """``docker image inspect``, None when the image is not on the host."""
+
+        def ask() -> Any:
+            try:
+                return self._api.inspect_image(ref)
+            except NotFound:
+                return None
+
+        found: dict[str, Any] | None = self._call(f"image inspect {ref}", ask)
+        return found
 
     def start(self, container: str) -> None:
         """Start a container."""

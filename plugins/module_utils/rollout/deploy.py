@@ -431,7 +431,8 @@ class Deployment:
         images = self.store.images(record.id)
         volumes = {}
         for name, service in model.services.items():
-            info = self.fx.docker.image(images.get(name, {}).get("pinned") or service.image or "-") or {}
+            ref = images.get(name, {}).get("pinned") or service.image
+            info = (self.fx.docker.image(ref) if ref else None) or {}
             volumes[name] = sorted((info.get("Config") or {}).get("Volumes") or {})
         return target(model, config, project.config(), directory, self.request.deadline, volumes, before)
 
@@ -566,7 +567,8 @@ class Deployment:
         rows = []
         for row in self._services(aim.model, seen, images):
             rows.append({**row, **report.services.get(row["service"], {})})
-        spent = sum(wave["app_s"] + wave["hooks_s"] + wave["hold_s"] for wave in report.waves)
+        hooks_s = report.hooks_s + sum(wave["hooks_s"] for wave in report.waves)
+        spent = hooks_s + sum(wave["app_s"] + wave["start_s"] + wave["hold_s"] for wave in report.waves)
         total = self.fx.monotonic() - self.began
         return {
             "plan": self.plan_lines,
@@ -576,6 +578,8 @@ class Deployment:
                 "total_s": round(total, 2),
                 "waves": len(report.waves),
                 "app_s": round(sum(wave["app_s"] for wave in report.waves), 2),
+                "start_s": round(sum(wave["start_s"] for wave in report.waves), 2),
+                "hooks_s": round(hooks_s, 2),
                 "bake_s": report.bake_s,
                 "drain_s": report.drain_s,
                 "overhead_s": round(max(total - spent - report.bake_s - report.drain_s, 0.0), 2),

@@ -82,7 +82,14 @@ def _head(record: Release, report: Mapping[str, Any]) -> list[str]:
         told.append(f"commit {record.commit}")
     line = ", ".join(one if one.startswith("<b") else escape(one) for one in told)
     timings = report.get("timings") or {}
-    names = {"app_s": "start-up", "bake_s": "watched", "drain_s": "waiting for drains", "overhead_s": "landfall's own"}
+    names = {
+        "app_s": "start-up",
+        "start_s": "starting containers",
+        "hooks_s": "hooks",
+        "bake_s": "watched",
+        "drain_s": "waiting for drains",
+        "overhead_s": "landfall's own",
+    }
     spent = [f"{timings[key]:.1f} s {name}" for key, name in names.items() if timings.get(key)]
     total = [f"<p>{timings['total_s']:.1f} s in all: {', '.join(spent)}</p>"] if timings.get("total_s") else []
     why = [f'<p class="faint">{escape(record.why)}</p>'] if record.why else []

@@ -27,7 +27,7 @@ class Case:
     web_switches: list[float] = field(default_factory=list)  # when the service with the WebSockets was switched
     problems: list[str] = field(default_factory=list)  # what was wrong beside failed requests
     notes: list[str] = field(default_factory=list)
-    overheads_s: list[float] = field(default_factory=list)  # one for each wave
+    overheads_s: list[float] = field(default_factory=list)  # a wave, one for each deploy
     more: dict[str, Any] = field(default_factory=dict)
     machine_fault: bool = False  # dockerd or host went away on purpose: the gap is reported, failures are no defect
     records_file: Path | None = None
@@ -69,7 +69,7 @@ class Case:
             "lag_p99_ms": round(self.lag_p99_s * 1000, 1),
             "cpu": [self.cpu_own, self.cpu_others],
             "wall_s": self.wall_s,
-            **({"overheads_s": self.overheads_s} if self.overheads_s else {}),
+            **({"overheads_s": [round(one, 2) for one in self.overheads_s]} if self.overheads_s else {}),
             **({"problems": self.problems} if self.problems else {}),
             **({"notes": self.notes} if self.notes else {}),
             **self.more,
