@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The plan of a migration: a plain value that prints, diffs, hashes and is carried out. Nothing here does I/O.
 
-Identifiers are kept as they are (unquoted); whoever makes SQL of them quotes them. All counts are rows, all sizes bytes.
+Identifiers are kept as they are (unquoted); whoever makes SQL of them quotes them. Counts are rows, sizes bytes.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Column:
 
     :param name: in SQLite, :param target: in PostgreSQL
     :param declared: SQLite's declared type as it stands
-    :param pg_type: PostgreSQL's, as format_type() prints it (``bigint``, ``numeric(12,2)``, ``timestamp with time zone``)
+    :param pg_type: PostgreSQL's, as format_type() prints it (``bigint``, ``numeric(12,2)``, ``date``)
     :param encoder: name of the wire encoder, a key of ``wire.ENCODERS``
     :param conversion: named conversion of the value before it is encoded, a key of ``conversions.NAMED``; "" for none
     :param generated: expression of a generated column in PostgreSQL; such a column is not loaded

@@ -60,7 +60,7 @@ class ColumnProfile:
             "nul": self.nul, "not_utf8": self.invalid, "infinite": self.infinite, "forms": dict(self.forms),
             "sample": dict(self.sample),
         }  # fmt: skip
-        return {name: one for name, one in all_of_it.items() if one not in (None, 0, {})}
+        return {name: one for name, one in all_of_it.items() if one or (one == 0 and name in ("min", "max"))}
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,8 @@ def identity(table: SourceTable) -> str:
 
 
 def loaded(table: SourceTable) -> list[SourceColumn]:
-    """Columns whose values are read. Those that are the rowid need no look: it is an integer always."""
-    return [one for one in table.columns if not one.generated]
+    """Columns whose values can be read: all, also generated ones, whose expression may have no translation."""
+    return list(table.columns)
 
 
 def first_pass(table: SourceTable) -> str:

@@ -121,6 +121,8 @@ def _profile(db: Source, table: SourceTable, chosen: Options, encoding: str) -> 
         if made is None:
             made = odd(db.rows(second_pass(table, column))[0])
             made = replace(made, first=_first_rows(db, table, column, made))
+        if made.count("null") and (column.key or column.not_null):
+            made = replace(made, first={**made.first, "null": _rowids(db, table, where(column, "null"))})
         columns[column.name] = made
     texts = [one for one in looked_at(table) if columns[one.name].count("text")]
     for name, (count, rowids) in _not_utf8(db, table, texts, encoding).items():
