@@ -223,7 +223,7 @@ def refusal(path: str, problem: BaseException) -> Refused:
             f"it is corrupt ({said})",
             "restore a backup of it, or salvage what can be read with: sqlite3 FILE .recover | sqlite3 NEW",
         )
-    if code == NOTADB:
+    if code == NOTADB or "unsupported file format" in said:
         return Refused(
             path,
             f"its pages are not SQLite's ({said}): it is encrypted (SQLCipher and the like), or damaged",
@@ -231,15 +231,20 @@ def refusal(path: str, problem: BaseException) -> Refused:
         )
     if code == IOERR:
         return Refused(path, f"the disk does not give it out ({said})", "check the host's disk and its log")
-    return Refused(path, said, "")
+    return Refused(path, said, f"see whether SQLite's own shell reads it: sqlite3 {path} 'PRAGMA quick_check'")
 
 
 def quick_check(db: Database, limit: int = 10) -> list[str]:
     """What is damaged, in SQLite's words with the pages' numbers, at most :param limit: lines; [] when it is sound."""
+    found: list[str] = []
     try:
-        found = [str(row[0]) for row in db.query(f"PRAGMA quick_check({int(limit)})")]
+        for row in db.query(f"PRAGMA quick_check({int(limit)})"):
+            found.append(str(row[0]))
     except db.errors as problem:
-        found = [str(problem)]
+        if not found and limit > 1:
+            # Python's sqlite3 loses the rows before an error; asked for one finding, SQLite ends before it.
+            return quick_check(db, 1)
+        found.append(str(problem))
     lines = [
         line for text in found for line in text.splitlines() if not re.fullmatch(r"ok|\*\*\* in database .*", line)
     ]
