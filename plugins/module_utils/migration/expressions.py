@@ -38,13 +38,14 @@ class Name:
 
 @dataclass(frozen=True)
 class Part:
-    """A translated part. ``value``: of a literal, as text; None of all else."""
+    """A translated part. ``value``: of a literal, as text; None of all else. ``explicit``: it says COLLATE itself."""
 
     sql: str
     kind: str
     value: str | None = None
     nocase: bool = False
     column: Name | None = None
+    explicit: bool = False
 
 
 def literal(text: str) -> str:
@@ -82,10 +83,6 @@ def _condition(part: Part) -> str:
     if part.kind in NUMBERS:
         return f"({part.sql} <> 0)"
     raise Untranslatable("text as a condition is a number in SQLite only")
-
-
-def _text_c(part: Part) -> str:
-    return f'lower({part.sql} COLLATE "C")' if part.nocase else part.sql
 
 
 class _Parser:
@@ -142,6 +139,10 @@ class _Parser:
             elif self.take("IS", "NOT", "DISTINCT", "FROM") or self.take("IS", "DISTINCT", "FROM"):
                 positive = self.items[self.at - 3].upper == "NOT"
                 left = self.compared(left, "IS NOT DISTINCT FROM" if positive else "IS DISTINCT FROM", self.relation())
+            elif self.word() == "IS" and self.truth():
+                inverse, value = self.word(1) == "NOT", self.truth()
+                self.at += 3 if inverse else 2
+                left = Part(f"({_condition(left)} IS {'NOT ' if inverse else ''}{value})", BOOL)
             elif self.take("IS", "NOT"):
                 left = self.compared(left, "IS DISTINCT FROM", self.relation())
             elif self.take("IS"):
@@ -158,6 +159,11 @@ class _Parser:
                 if made is None:
                     return left
                 left = Part(f"(NOT {made.sql})", BOOL) if inverse else made
+
+    def truth(self) -> str:
+        """TRUE or FALSE, where IS or IS NOT comes before it; "" for anything else."""
+        word = self.word(2 if self.word(1) == "NOT" else 1)
+        return word if word in ("TRUE", "FALSE") and word.lower() not in self.columns else ""
 
     def suffix(self, left: Part) -> Part | None:
         if self.take("IN"):
@@ -252,7 +258,7 @@ class _Parser:
             self.at += 1
             if name not in ("NOCASE", "BINARY"):
                 raise Untranslatable(f"the collation {name}")
-            part = Part(part.sql, part.kind, part.value, name == "NOCASE", part.column)
+            part = Part(part.sql, part.kind, part.value, name == "NOCASE", part.column, True)
         return part
 
     def unary(self) -> Part:
@@ -371,8 +377,7 @@ class _Parser:
             return Part(f"({left.sql} {sign} {right.sql})", BOOL)
         if left.kind == right.kind == TEXT:
             # SQLite's order is that of the bytes.
-            nocase = left.nocase or right.nocase
-            if nocase:
+            if _nocase(left, right):
                 return Part(f'(lower({left.sql} COLLATE "C") {sign} lower({right.sql} COLLATE "C"))', BOOL)
             collate = "" if sign in ("=", "<>") or "DISTINCT" in sign else ' COLLATE "C"'
             return Part(f"({left.sql} {sign} {right.sql}{collate})", BOOL)
@@ -381,6 +386,14 @@ class _Parser:
             if uuid and re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", other.value or ""):
                 return Part(f"({left.sql} {sign} {right.sql})", BOOL)
         raise Untranslatable(f"a comparison of {_told(left)} with {_told(right)}")
+
+
+def _nocase(left: Part, right: Part) -> bool:
+    """Which collation compares: one that is said goes before a column's, the left before the right."""
+    for one in (left, right):
+        if one.explicit:
+            return one.nocase
+    return left.nocase if left.column else right.nocase
 
 
 def _told(part: Part) -> str:
