@@ -22,7 +22,8 @@ JSON_TYPES = ("json", "jsonb")
 class ColumnOption:
     """Of one column; "" for as it is planned. ``conversion``: names joined by commas.
 
-    :param encoder: and :param why: are said by an existing schema, never by the user; so are :param labels: of an enum
+    The rest is said by an existing schema, never by the user: ``encoder`` and ``why``, the ``labels`` of an enum,
+    ``not_null``, and whether a ``sequence`` gives its values.
     """
 
     type: str = ""
@@ -32,6 +33,8 @@ class ColumnOption:
     encoder: str = ""
     why: str = ""
     labels: tuple[str, ...] = ()
+    not_null: bool = False
+    sequence: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Options:
         as they are), ``citext`` (the columns become citext, an extension), ``plain`` (the collation is dropped)
     :param json_type: type of columns declared JSON: ``json`` keeps the text to the letter, ``jsonb`` its meaning
     :param on_violation: ``fail`` or ``quarantine``
+    :param conversions: encoder → conversion of all columns with a given type of it, that have none of their own
     :param foreign_keys: ``fail`` on rows whose parent is not there, or leave the key ``unvalidated``
     """
 
@@ -58,6 +62,7 @@ class Options:
     json_type: str = "json"
     on_violation: str = "fail"
     foreign_keys: str = "fail"
+    conversions: Mapping[str, str] = field(default_factory=dict)
 
     def wants(self, table: str) -> bool:
         """Whether a table is migrated."""
@@ -88,6 +93,15 @@ def options(values: Mapping[str, Any]) -> Options:
     for name, allowed in (("nocase", NOCASE), ("json_type", JSON_TYPES)):
         if values.get(name) and values[name] not in allowed:
             faults.append(f"{name}: {values[name]}: there are {', '.join(allowed)}")
+    by_type = {}
+    for name, said in (values.get("conversions") or {}).items():
+        try:
+            encoder = pg_types.parse(str(name)).encoder
+            steps = ",".join([said] if isinstance(said, str) else said)
+            conversions.chain(steps, encoder)
+            by_type[encoder] = steps
+        except ValueError as problem:
+            faults.append(f"conversions: {name}: {problem}")
     if faults:
         raise ValueError("\n".join(faults))
     plain = ("schema", "staging", "nocase", "json_type", "on_violation", "foreign_keys")
@@ -96,6 +110,7 @@ def options(values: Mapping[str, Any]) -> Options:
         exclude=tuple(values.get("exclude") or ()),
         tables={str(name).lower(): str(new) for name, new in (values.get("tables") or {}).items()},
         columns=columns,
+        conversions=by_type,
         **{name: values[name] for name in plain if values.get(name)},
     )
 

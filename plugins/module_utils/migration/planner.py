@@ -172,10 +172,12 @@ def _column(column: SourceColumn, target: str, made: Made, survey: Survey, chose
         made.lost("collation", where, "COLLATE NOCASE", "nocase: plain drops it")
     key = column.name in table.key
     not_null = column.not_null or (key and column.name == table.alias)
-    violations = [_violation(misfit, column, decision, where) for misfit in
+    violations = [_violation(misfit, decision, where, mode == "existing") for misfit in
                   survey.misfits.get((table.name, column.name), ())]  # fmt: skip
     nulls = profile.count("null")
-    if nulls and (key or column.not_null):
+    if mode == "existing":
+        key, not_null = False, option.not_null
+    if nulls and (key or not_null):
         what = "a primary key" if key else "a NOT NULL column"
         violations.append(Violation(
             f"NULL in {what}, which SQLite let in", nulls, profile.first.get("null", ()),
@@ -195,8 +197,8 @@ def _column(column: SourceColumn, target: str, made: Made, survey: Survey, chose
     )  # fmt: skip
 
 
-def _violation(misfit: Misfit, column: SourceColumn, decision: types.Decision, where: str) -> Violation:
-    return Violation(misfit.reason, misfit.count, misfit.rowids, remedies(misfit.reason, where, decision))
+def _violation(misfit: Misfit, decision: types.Decision, where: str, existing: bool) -> Violation:
+    return Violation(misfit.reason, misfit.count, misfit.rowids, remedies(misfit.reason, where, decision, existing))
 
 
 def _orphans(column: SourceColumn, made: Made, chosen: Options) -> list[Violation]:
@@ -255,8 +257,13 @@ def _table(made: Made, number: int, chosen: Options, mode: str) -> Table:
     identity = source.alias if source.alias in made.columns and made.columns[source.alias].encoder == "int8" else ""
     create = _create(made, order, identity) if mode == "create" else ""
     sequence = None
-    if identity and mode == "create":
-        highest = max(profile.last or 0, source.sequence or 0, 0)
+    if mode == "existing":
+        # Serial or identity, whatever SQLite made of it.
+        numbered = [one.name for one in order if chosen.column(source.name, one.name).sequence]
+        identity = source.alias if source.alias in numbered else (numbered or [""])[0]
+    if identity:
+        high = profile.columns[identity].high or 0
+        highest = max(high, (source.sequence or 0) if identity == source.alias else 0, 0)
         sequence = (made.columns[identity].target, min(highest + 1, SEQUENCE_END))
     before: tuple[Statement, ...] = ()
     if any(one.pg_type == "citext" for one in order) and mode == "create":

@@ -10,20 +10,25 @@ from .conversions import INTS
 from .types import Decision
 
 
-def remedies(reason: str, where: str, decision: Decision) -> tuple[str, ...]:
+def remedies(reason: str, where: str, decision: Decision, existing: bool = False) -> tuple[str, ...]:
     """Settings for a reason of :mod:`checks`, the most likely first; the last is always the quarantine.
 
-    :param where: ``table.column``
+    :param where: ``table.column``, :param existing: whether the column is an application's own, whose type is not ours
     """
     encoder = decision.encoder
     found: list[str] = []
 
     def convert(*names: str, to: str = "") -> None:
+        if existing and to:
+            return
         steps = ", ".join([*(one for one in decision.conversion.split(",") if one), *names])
         said = f"type: {to}, conversion: [{steps}]" if to else f"conversion: [{steps}]"
         found.append(f"columns: {{{where}: {{{said}}}}}")
 
     def widen(pg_type: str) -> None:
+        if existing:
+            found.append(f"in PostgreSQL: ALTER COLUMN … TYPE {pg_type}, and in the application's models")
+            return
         found.append(f"columns: {{{where}: {{type: {pg_type}}}}}")
 
     if reason == checks.NUL:

@@ -121,7 +121,8 @@ def _profile(db: Source, table: SourceTable, chosen: Options, encoding: str) -> 
         if made is None:
             made = odd(db.rows(second_pass(table, column))[0])
             made = replace(made, first=_first_rows(db, table, column, made))
-        if made.count("null") and (column.key or column.not_null):
+        required = column.key or column.not_null or chosen.column(table.name, column.name).not_null
+        if made.count("null") and required:
             made = replace(made, first={**made.first, "null": _rowids(db, table, where(column, "null"))})
         columns[column.name] = made
     texts = [one for one in looked_at(table) if columns[one.name].count("text")]

@@ -85,9 +85,9 @@ def former(column: SourceColumn, chosen: Options) -> Callable[[Any], str] | None
 def decide(column: SourceColumn, profile: ColumnProfile, option: ColumnOption, chosen: Options) -> Decision:
     """The type of a column: as the user says, otherwise by its declared type and what is in it."""
     if option.type:
-        made = parse(option.type) if option.type in ENCODER or "(" in option.type else None
-        encoder = option.encoder or (made.encoder if made else "text")
-        return Decision(option.type, encoder, option.conversion, option.why or "as the settings say")
+        encoder = option.encoder or parse(option.type).encoder
+        conversion = option.conversion or chosen.conversions.get(encoder, "")
+        return Decision(option.type, encoder, conversion, option.why or "as the settings say")
     found = _by_family(column, profile, chosen) if family(column) else _by_affinity(column, profile)
     if option.conversion:
         found = _converted(found, option.conversion)
@@ -253,4 +253,4 @@ def proved(made: Decision, profile: ColumnProfile) -> bool:
         return made.pg_type in ("text", "citext") or bool(limit and profile.longest <= int(limit[1]))
     form = {"timestamp": moments.TIMESTAMP, "timestamptz": moments.TIMESTAMPTZ, "date": moments.DATE,
             "time": moments.TIME, "uuid": FITS, "json": FITS, "jsonb": FITS}.get(encoder)  # fmt: skip
-    return form is not None and set(profile.forms) == {form} and not made.why.startswith("as the settings")
+    return form is not None and set(profile.forms) == {form}
