@@ -29,6 +29,7 @@ EXACT = {"float4": 2**24, "float8": 2**53}
 NUL = "it has a NUL character, which PostgreSQL's text cannot hold"
 NOT_UTF8 = "its bytes are not UTF-8"
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 _TYPMOD = re.compile(r"\((\d+)(?:,(-?\d+))?\)")
 
 
@@ -69,6 +70,8 @@ def _wrong(value: Any, wanted: str) -> str:
         return NOT_UTF8
     if isinstance(value, str) and not value:
         return f"empty text where {wanted} is wanted"
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        return f"text that spells a number where {wanted} is wanted"
     return f"{kind(value)} where {wanted} is wanted"
 
 

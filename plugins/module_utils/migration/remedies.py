@@ -79,7 +79,8 @@ def remedies(reason: str, where: str, decision: Decision, existing: bool = False
         widen("double precision")
         convert("round")
     elif encoder in (*INTS, "float4", "float8", "numeric") and reason.startswith("text"):
-        convert("text_to_number")
+        if "spells" in reason:
+            convert("text_to_number")
         convert("number_to_text", to="text")
     elif encoder in ("text", "varchar") and reason.startswith(("integer", "real")):
         convert("number_to_text")

@@ -67,11 +67,11 @@ FITS = [
 
 # declared, values, reason, rowid, what the first remedy says
 MISFITS = [
-    ("INTEGER", [1, "x"], "text where an integer is wanted", "text_to_number"),
+    ("INTEGER", [1, "x"], "text where an integer is wanted", "number_to_text"),
     ("INTEGER", [1, ""], "empty text where an integer is wanted", "empty_to_null"),
     ("INTEGER", [1, 1.5], "real where an integer is wanted", "double precision"),
     ("INTEGER", [1, b"\0"], "blob where an integer is wanted", "quarantine"),
-    ("REAL", [1.5, "x"], "text where a number is wanted", "text_to_number"),
+    ("REAL", [1.5, "x"], "text where a number is wanted", "number_to_text"),
     ("", [1.5, "x"], "real where text is wanted", "number_to_text"),
     ("TEXT", ["a", b"\xff"], "blob where text is wanted", "blob_to_text"),
     ("TEXT", ["a", "b\0c"], "it has a NUL character, which PostgreSQL's text cannot hold", "strip_nul"),
@@ -162,7 +162,7 @@ STRICT = [
     (["2024-01-01"], {"type": "timestamp"}, "a date without a time where a timestamp without a zone is wanted"),
     (["2024-01-01 10:00"], {"type": "timestamptz"}, "not a timestamp with a zone"),
     (["24:00"], {"type": "time"}, "hour must be in 0..23"),
-    (["12.5"], {"type": "numeric"}, "text where a number is wanted"),
+    (["12.5"], {"type": "numeric"}, "text that spells a number where a number is wanted"),
     ([123456.5], {"type": "numeric(8,0)"}, "it has more than 0 digits after the point"),
     (['{"a": 1e999999}'], {"type": "jsonb"}, "JSON with a number that jsonb cannot hold"),
     (['"\\ud800"'], {"type": "jsonb"}, "JSON with half of a surrogate pair, which jsonb cannot hold"),
