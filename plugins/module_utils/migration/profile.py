@@ -113,12 +113,16 @@ def loaded(table: SourceTable) -> list[SourceColumn]:
     return list(table.columns)
 
 
-def first_pass(table: SourceTable) -> str:
-    """One row: count, first and last rowid, then five values for each of :func:`looked_at`."""
+#: Columns of one pass: SQLite's results have up to 2000 columns, its expressions a depth of 1000.
+AT_ONCE = 200
+
+
+def first_pass(table: SourceTable, columns: Sequence[SourceColumn]) -> str:
+    """One row: count, first and last rowid, then five values for each column, of which there are :data:`AT_ONCE`."""
     parts = ["count(*)"]
     rowid = quoted(table.rowid) if table.rowid else "NULL"
     parts += [f"min({rowid})", f"max({rowid})"]
-    for column in looked_at(table):
+    for column in columns:
         name, wanted = quoted(column.name), expected(column)
         parts += [f"count({name})", f"count(CASE typeof({name}) WHEN '{wanted}' THEN 1 END)"]
         if wanted in ("integer", "real"):

@@ -17,6 +17,7 @@ from .moments import form as moment_form
 from .options import Options
 from .pg_types import scale_of
 from .profile import (
+    AT_ONCE,
     FIRST,
     ColumnProfile,
     TableProfile,
@@ -110,14 +111,17 @@ def _labels(chosen: Options, table: SourceTable, column: SourceColumn) -> tuple[
 
 
 def _profile(db: Source, table: SourceTable, chosen: Options, encoding: str) -> TableProfile:
-    answer = db.rows(first_pass(table))[0]
-    rows, first, last = answer[:3]
+    looked = looked_at(table)
+    rows, first, last = 0, None, None
+    answers: list[Any] = []
+    for start in range(0, max(len(looked), 1), AT_ONCE):
+        rows, first, last, *part = db.rows(first_pass(table, looked[start : start + AT_ONCE]))[0]
+        answers += part
     columns: dict[str, ColumnProfile] = {}
     if table.alias:
         columns[table.alias] = ColumnProfile({"integer": rows} if rows else {}, first, last)
-    for place, column in enumerate(looked_at(table)):
-        part = answer[3 + 5 * place : 8 + 5 * place]
-        made = plain(column, rows, part)
+    for place, column in enumerate(looked):
+        made = plain(column, rows, answers[5 * place : 5 * place + 5])
         if made is None:
             made = odd(db.rows(second_pass(table, column))[0])
             made = replace(made, first=_first_rows(db, table, column, made))
@@ -125,7 +129,7 @@ def _profile(db: Source, table: SourceTable, chosen: Options, encoding: str) -> 
         if made.count("null") and required:
             made = replace(made, first={**made.first, "null": _rowids(db, table, where(column, "null"))})
         columns[column.name] = made
-    texts = [one for one in looked_at(table) if columns[one.name].count("text")]
+    texts = [one for one in looked if columns[one.name].count("text")]
     for name, (count, rowids) in _not_utf8(db, table, texts, encoding).items():
         one = columns[name]
         columns[name] = replace(one, invalid=count, first={**one.first, "not_utf8": rowids})
@@ -284,11 +288,14 @@ def _sample(db: Source, table: SourceTable, columns: dict[str, ColumnProfile]) -
 
 def _bytes(db: Source, table: SourceTable, rows: int) -> int:
     """Bytes of a table's values, from the lengths of its first rows (an estimate)."""
-    cells = " + ".join(f"coalesce(length(CAST({quoted(one.name)} AS BLOB)), 0)" for one in loaded(table))
-    if not rows or not cells:
-        return 0
-    average = db.value(f"SELECT avg(n) FROM (SELECT {cells} AS n FROM {quoted(table.name)} LIMIT {SAMPLE})")
-    return int((average or 0) * rows)
+    average = 0.0
+    columns = loaded(table)
+    for start in range(0, len(columns) if rows else 0, AT_ONCE):
+        cells = " + ".join(
+            f"coalesce(length(CAST({quoted(one.name)} AS BLOB)), 0)" for one in columns[start : start + AT_ONCE]
+        )
+        average += db.value(f"SELECT avg(n) FROM (SELECT {cells} AS n FROM {quoted(table.name)} LIMIT {SAMPLE})") or 0
+    return int(average * rows)
 
 
 def _orphans(db: Source, table: SourceTable) -> dict[int, tuple[int, tuple[str, ...]]]:
