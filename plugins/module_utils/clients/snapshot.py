@@ -104,6 +104,8 @@ def copy(path: str, target: str, lock_timeout: float) -> None:
             with contextlib.closing(sqlite3.connect(partial)) as made:
                 made.execute("PRAGMA synchronous = OFF")
                 source.backup(made, pages=-1)
+                # A copy of a WAL database is one, too, and would have side files of its own.
+                made.execute("PRAGMA journal_mode = DELETE")
             break
         except sqlite3.OperationalError as problem:
             if time.monotonic() > until:

@@ -21,7 +21,7 @@ from .sqlite import Database
 def key_expression(table: Table) -> str:
     """SQL of what names a row: the rowid, or the printed key of a table WITHOUT ROWID."""
     if table.rowid:
-        return table.rowid
+        return quote(table.rowid)
     return " || ',' || ".join(f"quote({quote(name)})" for name in table.key) or "''"
 
 
@@ -30,13 +30,13 @@ def where(table: Table, chunk: Chunk) -> tuple[str, list[int]]:
     parts, values = [], []
     for limit, sign in ((chunk.first, ">="), (chunk.last, "<=")):
         if limit is not None:
-            parts.append(f"{table.rowid} {sign} ?")
+            parts.append(f"{quote(table.rowid)} {sign} ?")
             values.append(limit)
     return (" WHERE " + " AND ".join(parts) if parts else ""), values
 
 
 def order(table: Table) -> str:
-    return f" ORDER BY {table.rowid}" if table.rowid else ""
+    return f" ORDER BY {quote(table.rowid)}" if table.rowid else ""
 
 
 def borders(db: Database, table: Table, size: int) -> list[int]:
@@ -44,7 +44,7 @@ def borders(db: Database, table: Table, size: int) -> list[int]:
     if not table.rowid:
         return []
     found: list[int] = []
-    name, rowid = quote(table.name), table.rowid
+    name, rowid = quote(table.name), quote(table.rowid)
     sql = f"SELECT {rowid} FROM {name} WHERE {rowid} >= ? ORDER BY {rowid} LIMIT 1 OFFSET ?"
     at = -(1 << 63)
     while True:

@@ -85,7 +85,7 @@ class Verifier:
             condition += f" AND {inside}" if condition else f" WHERE {inside}"
             arguments.append(json.dumps(list(aside)))
         select = ", ".join(name(column.name) for column in table.columns)
-        order = f" ORDER BY {table.rowid}" if sort else ""
+        order = f" ORDER BY {name(table.rowid)}" if sort else ""
         rows = db.query(f"SELECT {select} FROM {name(table.name)}{condition}{order}", arguments)
         return _formed(rows, [one.source_form for one in columns])
 

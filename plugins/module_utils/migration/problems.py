@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -28,7 +28,7 @@ class LockHeld(Stopped):
 class VerifyFailed(Stopped):
     """PostgreSQL gives back other rows than the source. :ivar tables: what was compared, table by table."""
 
-    def __init__(self, message: str, tables: list[Mapping[str, Any]]) -> None:
+    def __init__(self, message: str, tables: Sequence[Mapping[str, Any]]) -> None:
         super().__init__(message)
         self.tables = tables
 
