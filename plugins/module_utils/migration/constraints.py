@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .expressions import BOOL, FLOAT, INT, OTHER, TEXT, Name, Part, Untranslatable, parse, translate
+from .expressions import BOOL, FLOAT, INT, OTHER, TEXT, Name, Part, Untranslatable, parse, quoted, translate
 from .names import Names
 from .plan import Column, Statement, Untranslated
 from .profile import TableProfile
@@ -18,11 +18,6 @@ from .schema import ForeignKey, SourceIndex, SourceTable, Term
 INDEX_ROW = 2700
 _KINDS = {"int2": INT, "int4": INT, "int8": INT, "float4": FLOAT, "float8": FLOAT, "numeric": FLOAT,
           "text": TEXT, "varchar": TEXT, "bool": BOOL}  # fmt: skip
-
-
-def quoted(name: str) -> str:
-    """An identifier for PostgreSQL."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def relation(name: str) -> str:

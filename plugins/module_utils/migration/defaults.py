@@ -102,7 +102,8 @@ def _moment(pattern: str, kind: str, pg_type: str, encoder: str, conversion: str
     if kind in ("stamp", "zoned", "date") and encoder == "date":
         return f"({_UTC})::date"
     if kind == "time" and encoder == "time":
-        return f"({_UTC})::time(0)"
+        # A cast to time(0) would round.
+        return f"date_trunc('second', {_UTC})::time"
     if (kind == "unix" and "unix_s" in steps) or (kind == "julian" and "julian" in steps):
         return "statement_timestamp()" if encoder == "timestamptz" else f"({_UTC})"
     if conversion:

@@ -49,8 +49,17 @@ class Part:
 
 
 def literal(text: str) -> str:
-    """A string for PostgreSQL (standard_conforming_strings is on)."""
-    return "'" + text.replace("'", "''") + "'"
+    """A string for PostgreSQL (standard_conforming_strings is on), also where ``{schema}`` is filled in later."""
+    made = "'" + text.replace("'", "''") + "'"
+    return "(" + made.replace("{schema}", "{' || 'schema}") + ")" if "{schema}" in made else made
+
+
+def quoted(name: str) -> str:
+    """An identifier for PostgreSQL, also where ``{schema}`` is filled in later."""
+    made = '"' + name.replace('"', '""') + '"'
+    if "{schema}" in made:
+        return "U&" + made.replace("\\", "\\\\").replace("{schema}", "{\\0073chema}")
+    return made
 
 
 def translate(sql: str, columns: Mapping[str, Name], boolean: bool = False) -> str:
@@ -314,8 +323,7 @@ class _Parser:
                 # SQLite takes a quoted name that is no column for a string.
                 return Part(literal(item.value), TEXT, item.value)
             raise Untranslatable(f"there is no column {item.value} to speak of")
-        name = '"' + column.target.replace('"', '""') + '"'
-        return Part(name, column.kind, None, column.nocase, column)
+        return Part(quoted(column.target), column.kind, None, column.nocase, column)
 
     def case(self) -> Part:
         base = None if self.word() == "WHEN" else self.expression()

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from . import constraints, types
-from .constraints import Made, quoted, relation
+from .constraints import Made, relation
 from .defaults import default
-from .expressions import NULL, Untranslatable, parse
+from .expressions import NULL, Untranslatable, parse, quoted
 from .names import LONGEST, MOST_COLUMNS, Names, column_names
 from .options import Options, unused
 from .plan import Column, Plan, Source, Statement, Table, Untranslated, Violation

@@ -117,6 +117,8 @@ NOW = "statement_timestamp() AT TIME ZONE 'UTC'"
         ("current_timestamp", "DATETIME", "timestamp without time zone", "timestamp", f"({NOW})"),
         ("datetime ( 'now' )", "TEXT", "text", "text", f"to_char({NOW}, 'YYYY-MM-DD HH24:MI:SS')"),
         ("(datetime('now'))", "TEXT", "text", "text", f"to_char({NOW}, 'YYYY-MM-DD HH24:MI:SS')"),
+        ("'{schema}'", "TEXT", "text", "text", "('{' || 'schema}')"),
+        ("current_time", "TIME", "time without time zone", "time", f"date_trunc('second', {NOW})::time"),
         ("date('now')", "DATE", "date", "date", f"({NOW})::date"),
         ("strftime('%s', 'now')", "INT", "bigint", "int8", "floor(extract(epoch FROM statement_timestamp()))::bigint"),
         ("'{}'", "JSON", "json", "json", "'{}'::json"),
