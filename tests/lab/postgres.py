@@ -78,6 +78,16 @@ class Cluster:
         return done.stdout
 
     def start(self) -> None:
+        """Start it; after a kill its shared memory may be in use for a moment."""
+        for attempt in range(20):
+            try:
+                return self._start()
+            except RuntimeError:
+                if attempt == 19:
+                    raise RuntimeError((self.root / "log").read_text()[-600:]) from None
+                time.sleep(0.3)
+
+    def _start(self) -> None:
         self._run("pg_ctl", "-D", self.data, "-l", self.root / "log", "-w", "-t", "60", "start")
 
     def stop(self) -> None:
@@ -86,6 +96,7 @@ class Cluster:
     def kill(self) -> None:
         """SIGKILL to the whole server, as a power cut would."""
         pid = int((self.data / "postmaster.pid").read_text().split()[0])
+        os.kill(pid, signal.SIGSTOP)  # so that it makes no more children
         children = [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
         for one in (pid, *children):
             with contextlib.suppress(ProcessLookupError):

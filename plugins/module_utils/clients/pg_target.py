@@ -85,6 +85,10 @@ class Target:
         kind = one(self.connection, sql, (self.plan.schema, table.target))
         return kind.decode() if isinstance(kind, bytes) else kind or ""
 
+    def complete(self) -> bool:
+        """Whether all tables are in the target schema."""
+        return all(self._there(table) for table in self.plan.tables)
+
     def _rows(self, table: Table) -> bool:
         sql = f"SELECT EXISTS (SELECT 1 FROM {quote(self.plan.schema)}.{quote(table.target)})"
         return bool(one(self.connection, sql))

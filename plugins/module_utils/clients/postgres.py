@@ -20,6 +20,7 @@ from ..migration.wire import HEADER, TRAILER
 
 try:
     import psycopg
+    import psycopg.conninfo
     from psycopg import pq
     from psycopg.adapt import Transformer
 except ImportError:
@@ -50,6 +51,14 @@ def connect(dsn: str, name: str = "landfall migration", **options: Any) -> Conne
     version = tuple(int(part) for part in psycopg.__version__.split(".")[:2])
     if version < OLDEST:
         raise TargetRefused(f"psycopg {psycopg.__version__} is too old; install python3-psycopg 3.1 or newer")
+    try:
+        psycopg.conninfo.conninfo_to_dict(dsn)
+    except psycopg.Error:
+        # The parser's message quotes what it cannot read, which may be the password.
+        raise TargetRefused(
+            "the DSN cannot be read; write it as postgresql://user:password@host:5432/database, with special "
+            "characters of the password as %XX"
+        ) from None
     try:
         connection = psycopg.connect(dsn, autocommit=True, application_name=name[:63], connect_timeout=10, **options)
     except psycopg.Error as problem:

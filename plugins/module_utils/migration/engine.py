@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .chunks import Chunk, cut
-from .journal import DONE, FRESH, decide
+from .journal import DONE, FRESH, RESUME, decide
 from .plan import Plan
 from .problems import Paused, Stopped, VerifyFailed
 from .progress import Progress
@@ -52,9 +52,9 @@ class Engine:
         """
         run = self.journal.read()
         how = decide(run, self.plan.digest, marks, restart, caught_up)
-        if how == DONE:
+        if how == DONE and self.target.complete():
             return {**run["result"], "changed": False}
-        if how == FRESH:
+        if how in (FRESH, DONE):
             problems = self.target.problems()
             if problems:
                 raise Stopped("; ".join(problems))
@@ -71,7 +71,7 @@ class Engine:
         self._timed("analyze", self.target.analyze)
         result = {
             "digest": self.plan.digest,
-            "resumed": how != FRESH,
+            "resumed": how == RESUME,
             "tables": tables,
             "rows": sum(table["rows"] for table in tables),
             "quarantined": sum(table["quarantined"] for table in tables),
