@@ -88,7 +88,7 @@ def run(made: Plan, dsn: str, library: str = "auto", **settings: Any) -> dict[st
 
 def query(dsn: str, sql: str, *values: Any) -> list[tuple]:
     with psycopg.connect(dsn) as connection:
-        return connection.execute(sql, values).fetchall()
+        return connection.execute(sql, values or None).fetchall()
 
 
 def tables(dsn: str, schema: str = "public") -> set[str]:
