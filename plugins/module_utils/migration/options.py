@@ -115,6 +115,15 @@ def options(values: Mapping[str, Any]) -> Options:
     )
 
 
+def fields(values: Mapping[str, Any]) -> dict[str, ColumnOption]:
+    """What is said of the fields of records: field → option. :raises ValueError: with all that is wrong"""
+    faults: list[str] = []
+    made = {str(name): _column(str(name), said or {}, faults) for name, said in values.items()}
+    if faults:
+        raise ValueError("\n".join(faults))
+    return made
+
+
 def _column(key: str, said: Mapping[str, Any], faults: list[str]) -> ColumnOption:
     known = ("type", "conversion", "name", "exclude")
     faults += [f"columns: {key}: {one}: there are {', '.join(known)}" for one in said if one not in known]

@@ -5,7 +5,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
+
+from ansible_collections.landfall.stack.plugins.module_utils.migration import conversions
 
 INF = float("inf")
 STAMP, STAMPTZ = "timestamp without time zone", "timestamp with time zone"
@@ -217,3 +222,10 @@ def test_the_profile_is_told(planned):
     assert seen == {"classes": {"integer": 3, "null": 1}, "min": -3, "max": 5}
     seen = load(planned, "TEXT", [UUID], columns={}).seen
     assert seen["sample"] == {"rows": 1, "uuid": 1}
+
+
+def test_the_documented_conversions_are_those_that_there_are():
+    text = (Path(__file__).parents[5] / "docs/migration-types.md").read_text(encoding="utf-8")
+    section = text.split("## Conversions")[1].split("```yaml")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    assert sorted(name for row in rows for name in re.findall(r"`(\w+)`", row)) == sorted(conversions.NAMED)
