@@ -27,6 +27,7 @@ class Name:
     """A column as expressions see it. ``kind``: one of the constants; OTHER only bears NULL tests.
 
     :param nocase: compares without regard to the case of ASCII letters
+    :param sql: how it is written, "" for its quoted name
     """
 
     target: str
@@ -34,6 +35,7 @@ class Name:
     pg_type: str = ""
     nocase: bool = False
     not_null: bool = False
+    sql: str = ""
 
 
 @dataclass(frozen=True)
@@ -314,16 +316,18 @@ class _Parser:
             return Part(item.upper, NULL if item.upper == "NULL" else BOOL)
         if item.upper in ("CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME", "SELECT", "EXISTS", "RAISE"):
             raise Untranslatable(f"{item.upper} in an expression")
+        owner = ""
         while self.take("."):
-            item = self.items[self.at]
+            owner, item = item.value.lower(), self.items[self.at]
             self.at += 1
-        column = self.columns.get(item.value.lower())
+        # Where several tables are spoken of, their columns stand under both names.
+        column = self.columns.get(f"{owner}.{item.value.lower()}") or self.columns.get(item.value.lower())
         if column is None:
             if item.text.startswith('"'):
                 # SQLite takes a quoted name that is no column for a string.
                 return Part(literal(item.value), TEXT, item.value)
             raise Untranslatable(f"there is no column {item.value} to speak of")
-        return Part(quoted(column.target), column.kind, None, column.nocase, column)
+        return Part(column.sql or quoted(column.target), column.kind, None, column.nocase, column)
 
     def case(self) -> Part:
         base = None if self.word() == "WHEN" else self.expression()

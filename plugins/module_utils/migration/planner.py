@@ -19,6 +19,7 @@ from .profile import ColumnProfile
 from .remedies import remedies
 from .schema import TABLE, VIRTUAL, SourceColumn, SourceTable
 from .survey import Misfit, Survey
+from .views import view
 
 #: For the estimate: rows and bytes a second that are loaded, checked and indexed on two cores.
 ROWS_S, BYTES_S, INDEX_ROWS_S = 600_000, 80_000_000, 1_500_000
@@ -82,6 +83,7 @@ def plan(inputs: Sequence[Input], chosen: Options, mode: str = "create") -> Plan
             constraints.checks(made, given)
         for made in tables.values():
             constraints.foreign_keys(made, tables, Names())
+    views = _views(inputs, tables, given) if mode == "create" else ((), {})
     finished = tuple(_table(made, places[key], chosen, mode) for key, made in tables.items())
     warnings += [text for made in tables.values() for text in made.warnings]
     return Plan(
@@ -90,8 +92,8 @@ def plan(inputs: Sequence[Input], chosen: Options, mode: str = "create") -> Plan
         chosen.schema,
         chosen.staging,
         mode,
-        (),
-        tuple(lost for one in inputs for lost in _left(one.survey, chosen)),
+        views[0],
+        tuple(lost for one in inputs for lost in _left(one.survey, chosen, views[1])),
         tuple(dict.fromkeys(warnings)),
         {"on_violation": chosen.on_violation, "nocase": chosen.nocase, "foreign_keys": chosen.foreign_keys},
         estimate(finished),
@@ -108,7 +110,21 @@ def _source(one: Input) -> Source:
     )
 
 
-def _left(survey: Survey, chosen: Options) -> list[Untranslated]:
+def _views(
+    inputs: Sequence[Input], tables: Mapping[str, Made], given: Names
+) -> tuple[tuple[Statement, ...], dict[str, str]]:
+    """Views that translate, and name → reason of those that do not."""
+    made, lost = [], {}
+    for one in inputs:
+        for name, sql in one.survey.schema.views:
+            try:
+                made.append(view(name, sql, tables, given))
+            except Untranslatable as problem:
+                lost[name] = str(problem)
+    return tuple(made), lost
+
+
+def _left(survey: Survey, chosen: Options, lost: Mapping[str, str]) -> list[Untranslated]:
     """What of a source is not migrated at all."""
     out = []
     for table in survey.schema.tables:
@@ -119,8 +135,7 @@ def _left(survey: Survey, chosen: Options) -> list[Untranslated]:
             out.append(Untranslated("shadow table", table.name, table.sql, "it belongs to a virtual table"))
         elif not chosen.wants(table.name):
             out.append(Untranslated("table", table.name, table.sql, "left out by include and exclude"))
-    why = "queries are not translated: make it anew in PostgreSQL"
-    out += [Untranslated("view", name, sql, why) for name, sql in survey.schema.views]
+    out += [Untranslated("view", name, sql, lost[name]) for name, sql in survey.schema.views if name in lost]
     why = "triggers are not translated: make a function and a trigger in PostgreSQL"
     out += [Untranslated("trigger", name, sql, why) for name, sql in survey.schema.triggers]
     return out

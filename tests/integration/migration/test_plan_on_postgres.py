@@ -59,6 +59,8 @@ CREATE INDEX c_bare ON c (id) WHERE flag;
 CREATE TABLE long_long_long_long_long_long_long_long_long_long_long_long_name_x (
     id INTEGER PRIMARY KEY, a INT UNIQUE, CHECK (a <> 3), CHECK (a <> 4));
 CREATE TABLE nocase_key (a TEXT COLLATE NOCASE PRIMARY KEY);
+CREATE VIEW v AS SELECT * FROM a WHERE k = 0 AND code LIKE 'Y%';
+CREATE VIEW w (p, q) AS SELECT c.id, b.x || b.y FROM c LEFT JOIN b ON b.y = c.id AND b.g4 WHERE c.flag;
 INSERT INTO a (code, n, jv) VALUES ('c1', 'N', '[]');
 INSERT INTO b (x, y, a_id, code) VALUES ('a', 5, 1, 'c1');
 """
@@ -84,6 +86,7 @@ def made(connection, plan, name='"S {x} t"'):
     run += [table.create for table in plan.tables]
     run += [one.sql for table in plan.tables for one in table.after]
     run += [one.sql for table in plan.tables for one in table.links]
+    run += [one.sql for one in plan.views]
     connection.execute(f"CREATE SCHEMA {name}")
     connection.execute(f"SET search_path TO {name}, public")
     for sql in run:
@@ -110,6 +113,10 @@ def test_every_statement_of_a_plan_runs(dsn, tmp_path, library, nocase):
         )  # fmt: skip
         assert row[11:16] == (True,) * 5
         connection.execute("INSERT INTO b (x, y) VALUES ('a', 5)")
+        connection.execute("INSERT INTO a (code, n) VALUES ('y', 'Nn')")
+        assert connection.execute("SELECT code FROM v").fetchall() == [("y",)]
+        connection.execute("INSERT INTO c VALUES (5, NULL, true), (6, NULL, true), (7, NULL, false)")
+        assert connection.execute("SELECT * FROM w ORDER BY p").fetchall() == [(5, "a5"), (6, None)]
         theirs = connection.execute("SELECT g1, g2, g3, g4, g5, g6, g7, g8 FROM b").fetchone()
     ours = sqlite3.connect(plan.sources[0].path).execute("SELECT g1, g2, g3, g4, g5, g6, g7, g8 FROM b").fetchone()
     assert theirs == ours == ("a-5", 10, 1, 1, "A", 7.5, "p", 1)

@@ -130,7 +130,7 @@ def test_what_is_not_carried_over_is_listed_with_its_sql(planned):
         CREATE TABLE a (id INTEGER PRIMARY KEY, x TEXT CHECK (x = 1), y TEXT DEFAULT (printf('%d', 1)),
                         z TEXT COLLATE RTRIM, n INT UNIQUE ON CONFLICT REPLACE, m INT REFERENCES nowhere(id));
         CREATE INDEX ix ON a (json_extract(x, '$.a'));
-        CREATE VIEW v AS SELECT * FROM a;
+        CREATE VIEW v AS SELECT count(*) FROM a;
         CREATE TRIGGER t AFTER INSERT ON a BEGIN SELECT 1; END;
         CREATE VIRTUAL TABLE f USING fts5(body);
         CREATE TABLE skipped (a);
@@ -141,6 +141,39 @@ def test_what_is_not_carried_over_is_listed_with_its_sql(planned):
     assert [one.name for one in plan.tables] == ["a"]
     everything = [*plan.untranslated, *plan.tables[0].untranslated]
     assert all(one.sql and one.why for one in everything)
+
+
+def test_views_that_choose_columns_and_rows(planned):
+    plan = planned("""
+        CREATE TABLE a (id INTEGER PRIMARY KEY, name TEXT, on_ BOOLEAN);
+        CREATE TABLE b (id INTEGER PRIMARY KEY, a_id INT, "select" TEXT);
+        CREATE VIEW v1 AS SELECT * FROM a WHERE on_ = 1 AND name LIKE 'x%';
+        CREATE VIEW v2 (x, y) AS SELECT DISTINCT b."select", upper(t.name) FROM b LEFT JOIN a AS t ON t.id = b.a_id;
+        CREATE VIEW v3 AS SELECT name || '!' AS loud, a.id "number" FROM a;
+    """)
+    assert [one.sql.replace("{schema}.", "") for one in plan.views] == [
+        'CREATE VIEW "v1" AS SELECT "a"."id" AS "id", "a"."name" AS "name", "a"."on_" AS "on_" FROM "a" AS "a" '
+        'WHERE (("a"."on_" = TRUE) AND (lower("a"."name" COLLATE "C") LIKE lower(\'x%\' COLLATE "C") ESCAPE \'\'))',
+        'CREATE VIEW "v2" AS SELECT DISTINCT "b"."select" AS "x", upper("t"."name" COLLATE "C") AS "y" FROM "b" AS "b" '
+        'LEFT JOIN "a" AS "t" ON ("t"."id" = "b"."a_id")',
+        'CREATE VIEW "v3" AS SELECT ("a"."name" || \'!\') AS "loud", "a"."id" AS "number" FROM "a" AS "a"',
+    ]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT count(*) AS n FROM a", "SELECT id FROM a UNION SELECT 1", "SELECT id FROM a ORDER BY id LIMIT 1",
+        "SELECT id FROM a GROUP BY id", "SELECT a.id FROM a, a AS b", "SELECT id + 1 FROM a", "SELECT 1 AS one",
+        "SELECT id FROM (SELECT id FROM a)", "WITH q AS (SELECT 1) SELECT * FROM q", "VALUES (1)",
+        "SELECT id FROM gone",
+        "SELECT id, id FROM a", "SELECT id FROM a NATURAL JOIN a AS b", "SELECT rowid AS r FROM a",
+        "SELECT id FROM a JOIN a AS b ON b.id = a.id",
+    ],
+)  # fmt: skip
+def test_any_other_view_is_listed(planned, sql):
+    plan = planned(f"CREATE TABLE a (id INTEGER PRIMARY KEY); CREATE VIEW v AS {sql};")
+    assert plan.views == () and lost(plan) == {("view", "v")}
 
 
 def test_names_and_numbers_that_postgresql_cannot_have(planned):
