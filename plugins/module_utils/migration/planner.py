@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from . import constraints, types
+from .checks import RANGES
 from .constraints import Made, relation
 from .defaults import default
 from .expressions import NULL, Untranslatable, parse, quoted
@@ -269,7 +270,7 @@ def _casts(kind: str, encoder: str) -> bool:
 def _table(made: Made, number: int, chosen: Options, mode: str) -> Table:
     source, profile = made.source, made.profile
     order = [made.columns[one.name] for one in source.columns if one.name in made.columns]
-    identity = source.alias if source.alias in made.columns and made.columns[source.alias].encoder == "int8" else ""
+    identity = source.alias if source.alias in made.columns and made.columns[source.alias].encoder in RANGES else ""
     create = _create(made, order, identity) if mode == "create" else ""
     sequence = None
     if mode == "existing":
