@@ -6,7 +6,7 @@ export PATH := $(BIN):$(PATH)
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.build/collections
 export PYTHONPATH := $(CURDIR)/tests:$(CURDIR)/.build/collections
 
-.PHONY: help setup setup-test demo clean test lint unit sanity molecule integration e2e docs soak bench bench-converge bench-rollout
+.PHONY: help setup setup-test demo clean test lint unit sanity molecule integration e2e docs soak bench bench-converge bench-rollout bench-migration
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -51,10 +51,14 @@ soak: setup-test ## the long forms of the tests
 	@LANDFALL_LONG=1 $(BIN)/python -m pytest tests/e2e tests/integration -v
 	@$(BIN)/python -m bench.rollout
 
-bench: bench-converge bench-rollout ## all benches
+bench: bench-converge bench-rollout bench-migration ## all benches
 
 bench-rollout: setup-test ## requests dropped while rolling, beside two peers (SHORT=1: under 4 minutes)
 	@$(BIN)/python -m bench.rollout $(if $(SHORT),--short)
+
+bench-migration: setup-test ## SQLite to PostgreSQL, beside pgloader and the floor (EVENTS=200000: a short one)
+	@command -v pgloader >/dev/null || { [ "$$(id -u)" = 0 ] || SUDO=sudo; $$SUDO apt-get -q -y install pgloader >/dev/null; }
+	@$(BIN)/python -m bench.migration
 
 bench-converge: setup-test ## seconds, tasks and ratio to a ping round of site.yml
 	@$(BIN)/python tests/bench/converge.py

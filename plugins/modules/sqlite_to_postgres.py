@@ -249,7 +249,7 @@ seconds:
   returned: when migrated
   type: float
 peak_rss_bytes:
-  description: Peak memory of the largest process, in bytes.
+  description: Peak memory of all processes, in bytes; what they share is counted in each.
   returned: when migrated
   type: int
 misfit:

@@ -28,7 +28,8 @@ def make(
     if mode == "existing":
         with connect(dsn, "landfall migration: plan") as connection:
             targets = target_schema.tables(connection, chosen.schema)
-    inputs, notes = [], []
+    inputs: list[planner.Input] = []
+    notes: list[str] = []
     for path in paths:
         with sqlite.connect(path, library, lock) as db:
             sqlite.require_sound(db)

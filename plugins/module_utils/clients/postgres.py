@@ -24,7 +24,7 @@ try:
     from psycopg import pq
     from psycopg.adapt import Transformer
 except ImportError:
-    psycopg = None
+    psycopg = None  # type: ignore[assignment]
 
 OLDEST = (3, 1)
 #: Versions whose format_row_binary(row, transformer, out) is known.
