@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..migration.expressions import quoted
 from ..migration.json_records import JsonPlan
+from ..migration.parts import quoted
 
 
 class Different(Exception):

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .expressions import BOOL, FLOAT, INT, OTHER, TEXT, Name, Part, Untranslatable, parse, quoted, translate
+from .expressions import parse, translate
 from .names import Names
+from .parts import BOOL, FLOAT, INT, OTHER, TEXT, Name, Part, Untranslatable, quoted
 from .plan import Column, Statement, Untranslated
 from .profile import TableProfile
 from .schema import ForeignKey, SourceIndex, SourceTable, Term

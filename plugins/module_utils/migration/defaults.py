@@ -12,7 +12,8 @@ from typing import Any
 
 from .checks import acceptor
 from .conversions import chain
-from .expressions import Untranslatable, literal, translate
+from .expressions import translate
+from .parts import Untranslatable, literal
 from .pg_types import scale_of
 from .profile import affinity
 from .tokens import BLOB, NUMBER, QUOTED, STRING, WORD, tokens

@@ -3,65 +3,33 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Expressions of SQLite in PostgreSQL's SQL: CHECKs, generated columns, terms and predicates of indexes. Pure.
 
-Translated is only what means the same in both; see :data:`FUNCTIONS`. All else raises, and is listed for the user.
+Translated is only what means the same in both; see :mod:`functions`. All else raises, and is listed for the user.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
+from .functions import FUNCTIONS
+from .parts import (
+    BOOL,
+    FLOAT,
+    INT,
+    NULL,
+    NUMBERS,
+    OTHER,
+    TEXT,
+    Name,
+    Part,
+    Untranslatable,
+    common,
+    glob,
+    literal,
+    quoted,
+    spelled,
+)
 from .tokens import BLOB, NUMBER, QUOTED, STRING, WORD, Token, tokens
-
-INT, FLOAT, TEXT, BOOL, NULL, OTHER = "int", "float", "text", "bool", "null", "other"
-NUMBERS = (INT, FLOAT)
-
-
-class Untranslatable(ValueError):
-    """Why an expression has no translation, one line."""
-
-
-@dataclass(frozen=True)
-class Name:
-    """A column as expressions see it. ``kind``: one of the constants; OTHER only bears NULL tests.
-
-    :param nocase: compares without regard to the case of ASCII letters
-    :param sql: how it is written, "" for its quoted name
-    """
-
-    target: str
-    kind: str
-    pg_type: str = ""
-    nocase: bool = False
-    not_null: bool = False
-    sql: str = ""
-
-
-@dataclass(frozen=True)
-class Part:
-    """A translated part. ``value``: of a literal, as text; None of all else. ``explicit``: it says COLLATE itself."""
-
-    sql: str
-    kind: str
-    value: str | None = None
-    nocase: bool = False
-    column: Name | None = None
-    explicit: bool = False
-
-
-def literal(text: str) -> str:
-    """A string for PostgreSQL (standard_conforming_strings is on), also where ``{schema}`` is filled in later."""
-    made = "'" + text.replace("'", "''") + "'"
-    return "(" + made.replace("{schema}", "{' || 'schema}") + ")" if "{schema}" in made else made
-
-
-def quoted(name: str) -> str:
-    """An identifier for PostgreSQL, also where ``{schema}`` is filled in later."""
-    made = '"' + name.replace('"', '""') + '"'
-    if "{schema}" in made:
-        return "U&" + made.replace("\\", "\\\\").replace("{schema}", "{\\0073chema}")
-    return made
 
 
 def translate(sql: str, columns: Mapping[str, Name], boolean: bool = False) -> str:
@@ -259,7 +227,7 @@ class _Parser:
             right = self.collated()
             if sign != "||":
                 raise Untranslatable(f"{sign}: SQLite's JSON values have types, PostgreSQL's are JSON or text")
-            left = Part(f"({_spelled(left)} || {_spelled(right)})", TEXT)
+            left = Part(f"({spelled(left)} || {spelled(right)})", TEXT)
         return left
 
     def collated(self) -> Part:
@@ -344,7 +312,7 @@ class _Parser:
             kinds.append(other.kind)
             out.append(f"ELSE {other.sql}")
         self.need("END")
-        return Part(f"({' '.join(out)} END)", _common(kinds))
+        return Part(f"({' '.join(out)} END)", common(kinds))
 
     def cast(self) -> Part:
         self.need("(")
@@ -356,7 +324,7 @@ class _Parser:
             raise Untranslatable("a CAST to a type with several words")
         self.at += 1
         if name in ("TEXT", "VARCHAR") and part.kind in (TEXT, INT):
-            return Part(_spelled(part), TEXT)
+            return Part(spelled(part), TEXT)
         if name in ("INTEGER", "INT", "BIGINT") and part.kind in (INT, BOOL):
             return Part(f"({part.sql})::bigint" if part.kind == INT else f"({part.sql})::integer", INT)
         if name in ("REAL", "FLOAT", "DOUBLE") and part.kind in NUMBERS:
@@ -422,128 +390,3 @@ def _booleans(left: Part, right: Part) -> tuple[Part, Part]:
         new_right, new_left = _booleans(right, left)
         return new_left, new_right
     return left, right
-
-
-def _spelled(part: Part) -> str:
-    if part.kind == TEXT:
-        return part.sql
-    if part.kind == INT:
-        return f"({part.sql})::text"
-    raise Untranslatable(f"{part.kind} as text is spelled in another way by PostgreSQL")
-
-
-def _common(kinds: list[str]) -> str:
-    found = {one for one in kinds if one != NULL}
-    if len(found) == 1:
-        return found.pop()
-    if found and found <= set(NUMBERS):
-        return FLOAT
-    raise Untranslatable("values of several kinds")
-
-
-def glob(pattern: str) -> str:
-    """A pattern of GLOB as a regular expression of PostgreSQL. :raises Untranslatable: when a bracket is not closed"""
-    out, at = ["^"], 0
-    while at < len(pattern):
-        char = pattern[at]
-        at += 1
-        if char == "*":
-            out.append(".*")
-        elif char == "?":
-            out.append(".")
-        elif char == "[":
-            inverse = pattern[at : at + 1] == "^"
-            at += inverse
-            end = pattern.find("]", at + 1)
-            if end < 0:
-                raise Untranslatable("a GLOB with an open bracket")
-            inside = re.sub(r"([\\\[\]^])", r"\\\1", pattern[at:end])
-            out.append(f"[{'^' if inverse else ''}{inside}]")
-            at = end + 1
-        else:
-            out.append(re.sub(r"([.\\+*?\[\](){}^$|])", r"\\\1", char))
-    return "".join([*out, "$"])
-
-
-# --- functions: arguments → a part, None when they are not of kinds that mean the same in both
-
-Function = Callable[[list[Part]], "Part | None"]
-
-
-def _length(args: list[Part]) -> Part | None:
-    return Part(f"char_length({args[0].sql})", INT) if [one.kind for one in args] == [TEXT] else None
-
-
-def _folded(name: str) -> Function:
-    def make(args: list[Part]) -> Part | None:
-        # SQLite folds ASCII letters only.
-        return Part(f'{name}({args[0].sql} COLLATE "C")', TEXT) if [one.kind for one in args] == [TEXT] else None
-
-    return make
-
-
-def _same(name: str, kinds: tuple[str, ...]) -> Function:
-    def make(args: list[Part]) -> Part | None:
-        return Part(f"{name}({args[0].sql})", args[0].kind) if len(args) == 1 and args[0].kind in kinds else None
-
-    return make
-
-
-def _coalesce(args: list[Part]) -> Part | None:
-    if len(args) < 2:
-        return None
-    return Part(f"coalesce({', '.join(one.sql for one in args)})", _common([one.kind for one in args]))
-
-
-def _nullif(args: list[Part]) -> Part | None:
-    if len(args) != 2 or args[0].kind != args[1].kind or args[0].nocase:
-        return None
-    return Part(f"nullif({args[0].sql}, {args[1].sql})", args[0].kind)
-
-
-def _substr(args: list[Part]) -> Part | None:
-    numbers = [one.value for one in args[1:]]
-    good = all(value is not None and value.isdigit() for value in numbers) and 2 <= len(args) <= 3
-    if not good or args[0].kind != TEXT or int(numbers[0] or 0) < 1:
-        return None
-    return Part(f"substr({', '.join(one.sql for one in args)})", TEXT)
-
-
-def _instr(args: list[Part]) -> Part | None:
-    if [one.kind for one in args] != [TEXT, TEXT]:
-        return None
-    return Part(f"strpos({args[0].sql}, {args[1].sql})", INT)
-
-
-def _typeof(args: list[Part]) -> Part | None:
-    kind = args[0].kind if len(args) == 1 else NULL
-    names = {INT: "integer", FLOAT: "real", TEXT: "text"}
-    if kind not in names or (args[0].column and args[0].column.pg_type.startswith("numeric")):
-        return None
-    return Part(f"(CASE WHEN {args[0].sql} IS NULL THEN 'null' ELSE '{names[kind]}' END)", TEXT)
-
-
-def _json_valid(args: list[Part]) -> Part | None:
-    if len(args) != 1 or not args[0].column or args[0].column.pg_type not in ("json", "jsonb"):
-        return None
-    # The type holds nothing else.
-    return Part(f"(CASE WHEN {args[0].sql} IS NOT NULL THEN TRUE END)", BOOL)
-
-
-FUNCTIONS: dict[str, Function] = {
-    "length": _length,
-    "lower": _folded("lower"),
-    "upper": _folded("upper"),
-    "abs": _same("abs", NUMBERS),
-    "trim": _same("btrim", (TEXT,)),
-    "ltrim": _same("ltrim", (TEXT,)),
-    "rtrim": _same("rtrim", (TEXT,)),
-    "coalesce": _coalesce,
-    "ifnull": _coalesce,
-    "nullif": _nullif,
-    "substr": _substr,
-    "substring": _substr,
-    "instr": _instr,
-    "typeof": _typeof,
-    "json_valid": _json_valid,
-}

@@ -17,9 +17,9 @@ from typing import Any
 from . import conversions, pg_types
 from .checks import acceptor
 from .existing import TargetTable
-from .expressions import quoted
 from .names import LONGEST, MOST_COLUMNS, SYSTEM
 from .options import ColumnOption
+from .parts import quoted
 
 #: How many places of a misfit are told.
 FIRST = 10

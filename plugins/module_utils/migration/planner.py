@@ -12,9 +12,10 @@ from . import constraints, types
 from .checks import RANGES
 from .constraints import Made, relation
 from .defaults import default
-from .expressions import NULL, Untranslatable, parse, quoted
+from .expressions import parse
 from .names import LONGEST, MOST_COLUMNS, Names, column_names
 from .options import Options, unused
+from .parts import NULL, Untranslatable, quoted
 from .plan import Column, Plan, Source, Statement, Table, Untranslated, Violation
 from .profile import ColumnProfile
 from .remedies import remedies

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from .constraints import Made, relation
-from .expressions import Name, Untranslatable, parse, quoted, translate
+from .expressions import parse, translate
 from .names import Names
+from .parts import Name, Untranslatable, quoted
 from .plan import Statement
 from .tokens import QUOTED, STRING, WORD, Token, closing, split, text_of, tokens
 

@@ -23,13 +23,13 @@ from ansible_collections.landfall.stack.plugins.module_utils.migration import (
     schema,
     survey,
 )
-from ansible_collections.landfall.stack.plugins.module_utils.migration.expressions import (
+from ansible_collections.landfall.stack.plugins.module_utils.migration.expressions import parse
+from ansible_collections.landfall.stack.plugins.module_utils.migration.parts import (
     BOOL,
     FLOAT,
     INT,
     TEXT,
     Name,
-    parse,
 )
 
 SQL = """

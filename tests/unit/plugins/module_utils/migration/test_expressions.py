@@ -8,7 +8,8 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.landfall.stack.plugins.module_utils.migration.defaults import default
-from ansible_collections.landfall.stack.plugins.module_utils.migration.expressions import (
+from ansible_collections.landfall.stack.plugins.module_utils.migration.expressions import translate
+from ansible_collections.landfall.stack.plugins.module_utils.migration.parts import (
     BOOL,
     FLOAT,
     INT,
@@ -17,7 +18,6 @@ from ansible_collections.landfall.stack.plugins.module_utils.migration.expressio
     Name,
     Untranslatable,
     glob,
-    translate,
 )
 
 COLUMNS = {
