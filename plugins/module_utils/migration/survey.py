@@ -7,15 +7,15 @@ not fit. Reads only; with a transaction open, all of one moment."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 from . import checks, types
-from .conversions import RawText, chain
+from .conversions import RawText
+from .misfits import Misfit, by_class, rule, tally
 from .moments import form as moment_form
 from .options import Options
-from .pg_types import scale_of
 from .profile import (
     AT_ONCE,
     FIRST,
@@ -31,28 +31,11 @@ from .profile import (
     second_pass,
     where,
 )
-from .schema import TABLE, Reader, Schema, SourceColumn, SourceTable, quoted
+from .scan import Source, as_text, each, rowids
+from .schema import TABLE, Schema, SourceColumn, SourceTable, quoted
 
 #: Rows of which text columns without a family are sampled, to tell what they look like.
 SAMPLE = 1000
-_CACHE = 10_000
-
-
-class Source(Reader, Protocol):
-    """What is wanted of ``clients.sqlite.Database``."""
-
-    errors: tuple[type[Exception], ...]
-
-    def query(self, sql: str, values: Sequence[Any] = ()) -> Iterator[tuple]: ...
-
-
-@dataclass(frozen=True)
-class Misfit:
-    """Values that an encoder does not take: why, how many rows, and the first of them."""
-
-    reason: str
-    count: int
-    rowids: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -85,13 +68,13 @@ def survey(db: Source, schema: Schema, chosen: Options, told: Callable[[str], No
             made = types.decide(column, profile.columns[column.name], chosen.column(table.name, column.name), chosen)
             if types.proved(made, profile.columns[column.name]) and not _labels(chosen, table, column):
                 continue
-            found = _by_class(db, table, column, made, profile.columns[column.name])
+            found = by_class(db, table, column, made, profile.columns[column.name])
             if found is None:
-                open_ones[column.name] = _rule(made, _labels(chosen, table, column))
+                open_ones[column.name] = rule(made, _labels(chosen, table, column))
             elif found:
                 misfits[(table.name, column.name)] = found
         if open_ones:
-            for name, (tallied, converted) in _tally(db, table, open_ones, profile, schema.encoding).items():
+            for name, (tallied, converted) in tally(db, table, open_ones, profile, schema.encoding).items():
                 if tallied:
                     misfits[(table.name, name)] = tallied
                 if converted:
@@ -127,12 +110,12 @@ def _profile(db: Source, table: SourceTable, chosen: Options, encoding: str) -> 
             made = replace(made, first=_first_rows(db, table, column, made))
         required = column.key or column.not_null or chosen.column(table.name, column.name).not_null
         if made.count("null") and required:
-            made = replace(made, first={**made.first, "null": _rowids(db, table, where(column, "null"))})
+            made = replace(made, first={**made.first, "null": rowids(db, table, where(column, "null"))})
         columns[column.name] = made
     texts = [one for one in looked if columns[one.name].count("text")]
-    for name, (count, rowids) in _not_utf8(db, table, texts, encoding).items():
+    for name, (count, ids) in _not_utf8(db, table, texts, encoding).items():
         one = columns[name]
-        columns[name] = replace(one, invalid=count, first={**one.first, "not_utf8": rowids})
+        columns[name] = replace(one, invalid=count, first={**one.first, "not_utf8": ids})
     _forms(db, table, chosen, columns, encoding)
     _sample(db, table, columns)
     profile = TableProfile(rows, columns, first, last, _bytes(db, table, rows), {}, _orphans(db, table))
@@ -143,12 +126,7 @@ def _first_rows(db: Source, table: SourceTable, column: SourceColumn, made: Colu
     usual = expected(column)
     oddities = [one for one in made.classes if one not in ("null", usual)]
     oddities += ["nul"] * bool(made.nul) + ["infinite"] * bool(made.infinite)
-    return {one: _rowids(db, table, where(column, one)) for one in oddities}
-
-
-def _rowids(db: Source, table: SourceTable, condition: str) -> tuple[str, ...]:
-    sql = f"SELECT {identity(table)} FROM {quoted(table.name)} WHERE {condition} LIMIT {FIRST}"
-    return tuple(str(row[0]) for row in db.rows(sql))
+    return {one: rowids(db, table, where(column, one)) for one in oddities}
 
 
 def _not_utf8(
@@ -168,26 +146,15 @@ def _not_utf8(
     for column in texts:
         name = quoted(column.name)
         sql = f"SELECT {identity(table)}, CAST({name} AS BLOB) FROM {quoted(table.name)} WHERE typeof({name}) = 'text'"
-        count, rowids = 0, list[str]()
+        count, ids = 0, list[str]()
         for rowid, data in db.query(sql):
             if isinstance(as_text(data, encoding), RawText):
                 count += 1
-                if len(rowids) < FIRST:
-                    rowids.append(str(rowid))
+                if len(ids) < FIRST:
+                    ids.append(str(rowid))
         if count:
-            found[column.name] = (count, tuple(rowids))
+            found[column.name] = (count, tuple(ids))
     return found
-
-
-def as_text(data: bytes, encoding: str) -> str | RawText:
-    """TEXT of SQLite from its bytes (``CAST(c AS BLOB)``), which are in the database's encoding."""
-    codec = {"UTF-16le": "utf-16-le", "UTF-16be": "utf-16-be"}.get(encoding, "utf-8")
-    try:
-        return (data or b"").decode(codec)
-    except UnicodeDecodeError:
-        if codec == "utf-8":
-            return RawText(data)
-        return RawText(data.decode(codec, "surrogatepass").encode("utf-8", "surrogatepass"))
 
 
 def _forms(db: Source, table: SourceTable, chosen: Options, columns: dict[str, ColumnProfile], encoding: str) -> None:
@@ -209,57 +176,11 @@ def _forms(db: Source, table: SourceTable, chosen: Options, columns: dict[str, C
         return
     counts: dict[str, Counter] = {name: Counter() for name in looks}
     first: dict[str, dict[str, list[str]]] = {name: {} for name in looks}
-    _each(db, table, looks, columns, encoding, counts, first)
+    each(db, table, looks, columns, encoding, counts, first)
     for name in looks:
         counts[name].pop("", None)
         kept = {form: tuple(ids) for form, ids in first[name].items()}
         columns[name] = replace(columns[name], forms=dict(counts[name]), first={**columns[name].first, **kept})
-
-
-def _each(
-    db: Source,
-    table: SourceTable,
-    rules: Mapping[str, Callable[[Any], str]],
-    columns: Mapping[str, ColumnProfile],
-    encoding: str,
-    counts: Mapping[str, Counter],
-    first: Mapping[str, dict[str, list[str]]],
-) -> None:
-    """Put each value through its column's rule, in one pass; what the rule says is counted, with the first rows."""
-    names = list(rules)
-    raw = [bool(columns[name].invalid) for name in names]
-    cells = []
-    for name, bad in zip(names, raw, strict=True):
-        cell = quoted(name)
-        # Text that is not UTF-8 could not be fetched as text.
-        cells.append(f"CASE typeof({cell}) WHEN 'text' THEN CAST({cell} AS BLOB) ELSE {cell} END" if bad else cell)
-        if bad:
-            cells.append(f"typeof({cell}) = 'text'")
-    caches: list[dict[Any, str]] = [{} for _name in names]
-    work = list(zip(names, raw, (rules[name] for name in names), caches, strict=True))
-    for row in db.query(f"SELECT {identity(table)}, {', '.join(cells)} FROM {quoted(table.name)}"):
-        at = 1
-        for name, bad, rule, cache in work:
-            value = row[at]
-            at += 1
-            if bad:
-                value = as_text(value, encoding) if row[at] else value
-                at += 1
-            if value is None:
-                continue
-            if type(value) is str:
-                said = cache.get(value)
-                if said is None:
-                    said = rule(value)
-                    if len(cache) < _CACHE and len(value) < 64:
-                        cache[value] = said
-            else:
-                said = rule(value)
-            counts[name][said] += 1
-            if said:
-                kept = first[name].setdefault(said, [])
-                if len(kept) < FIRST:
-                    kept.append(str(row[0]))
 
 
 def _sample(db: Source, table: SourceTable, columns: dict[str, ColumnProfile]) -> None:
@@ -307,97 +228,11 @@ def _orphans(db: Source, table: SourceTable) -> dict[int, tuple[int, tuple[str, 
     found: dict[int, tuple[int, list[str]]] = {}
     try:
         for _table, rowid, _parent, number in db.query(f"PRAGMA foreign_key_check({quoted(table.name)})"):
-            count, rowids = found.get(number, (0, []))
-            if len(rowids) < FIRST:
-                rowids.append("?" if rowid is None else str(rowid))
-            found[number] = (count + 1, rowids)
+            count, ids = found.get(number, (0, []))
+            if len(ids) < FIRST:
+                ids.append("?" if rowid is None else str(rowid))
+            found[number] = (count + 1, ids)
     except db.errors:
         # "foreign key mismatch": the parent's columns are no key. The plan tells it.
         return {}
-    return {number: (count, tuple(rowids)) for number, (count, rowids) in found.items()}
-
-
-# --- what does not fit
-
-
-def _rule(made: types.Decision, labels: tuple[str, ...]) -> Callable[[Any], str]:
-    accept = checks.acceptor(made.encoder, made.pg_type)
-    if labels:
-        allowed = set(labels)
-        plain_rule = accept
-        accept = lambda value: (  # noqa: E731
-            plain_rule(value) or ("" if value is None or value in allowed else "it is no label of the enum")
-        )
-    if not made.conversion:
-        return accept
-    try:
-        convert = chain(made.conversion, made.encoder, scale_of(made.pg_type))
-    except ValueError as problem:
-        fault = str(problem)
-        return lambda _value: fault
-
-    def rule(value: Any) -> str:
-        try:
-            new = convert(value)
-        except ValueError as problem:
-            return str(problem)
-        return accept(new) or ("" if type(new) is type(value) and new == value else CHANGED)
-
-    return rule
-
-
-#: What a rule says of a value that its conversion changes, and that fits then.
-CHANGED = "changed"
-
-
-def _tally(
-    db: Source,
-    table: SourceTable,
-    rules: Mapping[str, Callable[[Any], str]],
-    profile: TableProfile,
-    encoding: str,
-) -> dict[str, tuple[tuple[Misfit, ...], int]]:
-    counts: dict[str, Counter] = {name: Counter() for name in rules}
-    first: dict[str, dict[str, list[str]]] = {name: {} for name in rules}
-    _each(db, table, rules, profile.columns, encoding, counts, first)
-    out = {}
-    for name in rules:
-        changed = counts[name].pop(CHANGED, 0)
-        bad = tuple(
-            Misfit(reason, count, tuple(first[name][reason])) for reason, count in counts[name].items() if reason
-        )
-        out[name] = (bad, changed)
-    return out
-
-
-def _by_class(
-    db: Source, table: SourceTable, column: SourceColumn, made: types.Decision, profile: ColumnProfile
-) -> tuple[Misfit, ...] | None:
-    """What does not fit a plain type, from the counts alone; None when the values must be looked at."""
-    takes = {"int8": ("integer",), "float8": ("integer", "real"), "text": ("text",), "bytea": ("blob",)}
-    if made.encoder not in takes or made.conversion or made.pg_type not in (
-        "bigint", "double precision", "text", "citext", "bytea"
-    ) or _empty_matters(made, profile):  # fmt: skip
-        return None
-    wanted = {"int8": "an integer", "float8": "a number", "text": "text", "bytea": "a blob"}[made.encoder]
-    out = []
-    for name in ("integer", "real", "text", "blob"):
-        count = profile.count(name)
-        if count and name not in takes[made.encoder]:
-            rowids = profile.first.get(name) or _rowids(db, table, where(column, name))
-            out.append(Misfit(f"{name} where {wanted} is wanted", count, rowids))
-    if made.encoder == "text" and profile.nul:
-        out.append(Misfit(checks.NUL, profile.nul, profile.first.get("nul", ())))
-    if made.encoder == "text" and profile.invalid:
-        out.append(Misfit(checks.NOT_UTF8, profile.invalid, profile.first.get("not_utf8", ())))
-    if made.encoder == "float8" and profile.count("integer"):
-        beyond = db.value(f"SELECT count(*) FROM {quoted(table.name)} WHERE {where(column, 'big')}")
-        if beyond:
-            reason = "an integer beyond 2^53 loses digits"
-            out.append(Misfit(reason, beyond, _rowids(db, table, where(column, "big"))))
-    return tuple(out)
-
-
-def _empty_matters(made: types.Decision, profile: ColumnProfile) -> bool:
-    """Text among numbers: whether it is just '' makes another remedy, so the values are looked at."""
-    return made.encoder in ("int8", "float8") and bool(profile.count("text"))
+    return {number: (count, tuple(ids)) for number, (count, ids) in found.items()}
