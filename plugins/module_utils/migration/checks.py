@@ -18,7 +18,7 @@ from decimal import Decimal
 from typing import Any
 
 from .conversions import RawText
-from .moments import read_stamp, read_time
+from .moments import TIMESTAMP, TIMESTAMPTZ, certain, read_stamp, read_time
 
 #: A value → "" when it is taken, otherwise the reason in one line.
 Accept = Callable[[Any], str]
@@ -193,12 +193,15 @@ def _time(value: Any) -> str:
 
 def _stamp(zoned: bool) -> Accept:
     wanted = f"a timestamp with{'' if zoned else 'out'} a zone"
+    good = TIMESTAMPTZ if zoned else TIMESTAMP
 
     def accept(value: Any) -> str:
         if isinstance(value, datetime):
             return "" if (value.tzinfo is not None) == zoned else f"not {wanted}"
         if not isinstance(value, str):
             return _wrong(value, wanted)
+        if certain(value) == good:
+            return ""
         try:
             moment, timed = read_stamp(value)
         except ValueError as problem:
@@ -227,7 +230,7 @@ def _json(value: Any) -> str:
     if "\0" in value:
         return NUL
     try:
-        json.loads(value, parse_constant=_no_constant, parse_int=str, parse_float=str)
+        _JSON.decode(value)
     except (ValueError, RecursionError):
         return "it is not JSON"
     return ""
@@ -237,9 +240,7 @@ def _jsonb(value: Any) -> str:
     if not isinstance(value, str):
         return _wrong(value, "JSON")
     try:
-        read = json.loads(
-            value, parse_constant=_no_constant, object_pairs_hook=_unique, parse_int=_digits, parse_float=_digits
-        )
+        read = _JSONB.decode(value)
     except KeyError:
         return "JSON with the same key twice in an object, of which jsonb keeps one"
     except (ValueError, RecursionError) as problem:
@@ -253,11 +254,20 @@ def _jsonb(value: Any) -> str:
 
 
 def _digits(text: str) -> str:
+    if len(text) < 300 and "e" not in text and "E" not in text:
+        return text
     # numeric, which jsonb keeps numbers in, has at most 131072 digits before the point and 16383 after it.
     exponent = re.search(r"[eE]([+-]?\d+)$", text)
     if len(text) > 16000 or (exponent and (len(exponent[1]) > 6 or abs(int(exponent[1])) > 16000)):
         raise ValueError("JSON with a number that jsonb cannot hold")
     return text
+
+
+# Made once: json.loads() with hooks makes a decoder for each text, which takes longer than the text.
+_JSON = json.JSONDecoder(parse_constant=_no_constant, parse_int=str, parse_float=str)
+_JSONB = json.JSONDecoder(
+    parse_constant=_no_constant, object_pairs_hook=_unique, parse_int=_digits, parse_float=_digits
+)
 
 
 def _has(read: Any, what: str) -> bool:

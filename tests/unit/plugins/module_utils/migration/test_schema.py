@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.landfall.stack.plugins.module_utils.clients import sqlite
-from ansible_collections.landfall.stack.plugins.module_utils.migration import schema
+from ansible_collections.landfall.stack.plugins.module_utils.migration import moments, schema
 from ansible_collections.landfall.stack.plugins.module_utils.migration.clauses import of_index, of_table
 from ansible_collections.landfall.stack.plugins.module_utils.migration.names import (
     LONGEST,
@@ -25,6 +25,7 @@ from ansible_collections.landfall.stack.plugins.module_utils.migration.tokens im
 
 FEW = settings(max_examples=60, deadline=None)
 #: Any name SQLite can have; lone surrogates cannot be written into a database.
+ZONES = ["", "Z", "+02:00", " -0530", "+14", "+99"]
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=90)
 
 
@@ -127,3 +128,23 @@ def test_any_schema_is_read_as_sqlite_reads_it(names, types, without):
     assert table.checks == (("", "1 > 0"),)
     assert table.alias == (names[0] if types[0] == "INTEGER" and not without else "")
     connection.close()
+
+
+@FEW
+@given(
+    st.datetimes(),
+    st.sampled_from(["", "Z", "+02:00", " -0530", "+14", "+99"]),
+    st.sampled_from(" T"),
+    st.integers(0, 40),
+)
+def test_a_moment_that_is_certain_is_the_one_that_is_read(moment, zone, middle, day):
+    text = f"{moment.isoformat(middle)[:8]}{day:02}{moment.isoformat(middle)[10:]}{zone}"
+    known = moments.certain(text)
+    try:
+        read = moments.read_stamp(text)[0]
+    except ValueError:
+        assert known == ""
+        return
+    assert known in ("", moments.TIMESTAMPTZ if read.tzinfo else moments.TIMESTAMP)
+    if 1000 <= moment.year < 3000 and day != 29 and "+14" not in zone:
+        assert known
