@@ -21,8 +21,8 @@ from .wire import EXACT_DOUBLE, encoder, modifiers
 
 BOOL, BYTEA, INT8, INT2, INT4, TEXT, FLOAT8 = 16, 17, 20, 21, 23, 25, 701
 
-#: SQLite has unhex() since then.
-UNHEX = (3, 41, 0)
+#: SQLite has unhex() and unixepoch() since then.
+UNHEX, UNIXEPOCH = (3, 41, 0), (3, 38, 0)
 #: Seconds from 1970 to 2000; the first and the last second of the years 1 to 9999.
 Y2K, FIRST, LAST = 946_684_800, -62_135_596_800, 253_402_300_799
 MOMENT = "????-??-??[ T]??:??:??*"
@@ -68,7 +68,7 @@ def field(column: Column, version: tuple[int, ...] = (3, 40, 0)) -> Field:
 def _fast(column: Column, value: str, conversions: tuple[str, ...], version: tuple[int, ...]) -> Field | None:
     kind, limits = column.encoder, modifiers(column.pg_type)
     if conversions:
-        return _converted(kind, value, conversions, limits)
+        return _converted(kind, value, conversions, limits, version)
     if kind == "int8":
         return Field(value, INT8)
     if kind in ("int4", "int2"):
@@ -89,8 +89,8 @@ def _fast(column: Column, value: str, conversions: tuple[str, ...], version: tup
         inner = f"CASE {value} WHEN 0 THEN x'00' WHEN 1 THEN x'01' ELSE '' END"
         return Field(f"CASE typeof({value}) WHEN 'integer' THEN {inner} WHEN 'null' THEN NULL ELSE '' END", BYTEA)
     if kind == "uuid" and version >= UNHEX:
-        # Capitals would come back as small letters: not taken here.
-        good = f"length({value}) = 36 AND {value} NOT GLOB '*[^0-9a-f-]*' AND {value} GLOB '{_uuid_glob()}'"
+        # Capitals would come back as small letters: not taken here. unhex() judges the digits, the server the length.
+        good = f"{value} GLOB '{_uuid_glob()}' AND lower({value}) = {value}"
         raw = f"CASE WHEN {good} THEN coalesce(unhex({value}, '-'), '') ELSE '' END"
         return Field(f"CASE typeof({value}) WHEN 'text' THEN {raw} WHEN 'null' THEN NULL ELSE '' END", BYTEA)
     if kind == "jsonb":
@@ -100,7 +100,7 @@ def _fast(column: Column, value: str, conversions: tuple[str, ...], version: tup
     if kind == "json":
         return Field(value, TEXT)
     if kind in ("timestamp", "timestamptz") and not limits:
-        return Field(_moment(value, kind == "timestamptz", kind == "timestamp"), INT8)
+        return Field(_moment(value, kind == "timestamptz", kind == "timestamp", version), INT8)
     return None
 
 
@@ -108,7 +108,9 @@ def _uuid_glob() -> str:
     return "-".join("?" * size for size in (8, 4, 4, 4, 12))
 
 
-def _converted(kind: str, value: str, conversions: tuple[str, ...], limits: tuple[int, ...]) -> Field | None:
+def _converted(
+    kind: str, value: str, conversions: tuple[str, ...], limits: tuple[int, ...], version: tuple[int, ...]
+) -> Field | None:
     if len(conversions) > 1 or limits or kind not in ("timestamp", "timestamptz"):
         return None
     per_second = {"unix_s": 1, "unix_ms": 1000}.get(conversions[0])
@@ -119,11 +121,11 @@ def _converted(kind: str, value: str, conversions: tuple[str, ...], limits: tupl
         good = f"CASE WHEN {inside} THEN {number} ELSE '' END"
         return Field(f"CASE typeof({value}) WHEN 'integer' THEN {good} WHEN 'null' THEN NULL ELSE '' END", INT8)
     if conversions[0] == "iso_to_timestamptz" and kind == "timestamptz":
-        return Field(_moment(value, True, True), INT8)
+        return Field(_moment(value, True, True, version), INT8)
     return None
 
 
-def _moment(value: str, zoned: bool, bare: bool) -> str:
+def _moment(value: str, zoned: bool, bare: bool, version: tuple[int, ...]) -> str:
     """Microseconds since 2000 of ``YYYY-MM-DD HH:MM:SS[.f…]`` with no zone (bare) and with Z or +00:00 (zoned).
 
     SQLite's own date functions round to a millisecond, and take February 30: the fraction is therefore read apart, and
@@ -134,9 +136,11 @@ def _moment(value: str, zoned: bool, bare: bool) -> str:
         body = f"replace(rtrim({value}, 'Z'), '+00:00', '')"
         sizes = "0, 1, 6" if bare else "1, 6"
         zone = f" AND length({value}) - length({body}) IN ({sizes}) AND {value} NOT GLOB '*ZZ'"
-    # With the signs where they belong, strftime() gives NULL for whatever is no digit. The fraction's digits are
+    begin = f"substr({value}, 1, 19)"
+    seconds = f"unixepoch({begin})" if version >= UNIXEPOCH else f"CAST(strftime('%s', {begin}) AS INTEGER)"
+    # With the signs where they belong, SQLite gives NULL for whatever is no digit. The fraction's digits are
     # padded: without a fraction only zeros are left.
-    total = f"(strftime('%s', substr({value}, 1, 19)) - {Y2K}) * 1000000 + substr({body} || '000000', 21, 6)"
+    total = f"({seconds} - {Y2K}) * 1000000 + substr({body} || '000000', 21, 6)"
     date = f"substr({value}, 1, 10)"
     day = f"(substr({value}, 9, 2) < '29' OR date({date}, '+0 days') = {date})"
     tail = f"(length({body}) = 19 OR length({body}) BETWEEN 21 AND 26 AND substr({body}, 20, 1) = '.' "
