@@ -124,13 +124,13 @@ def first_pass(table: SourceTable, columns: Sequence[SourceColumn]) -> str:
     parts += [f"min({rowid})", f"max({rowid})"]
     for column in columns:
         name, wanted = quoted(column.name), expected(column)
-        parts += [f"count({name})", f"count(CASE typeof({name}) WHEN '{wanted}' THEN 1 END)"]
+        # Were there a NULL in a NOT NULL column all the same, the next count would tell.
+        values = "count(*)" if column.not_null else f"count({name})"
+        parts += [values, f"count(CASE typeof({name}) WHEN '{wanted}' THEN 1 END)"]
         if wanted in ("integer", "real"):
             parts += [f"min({name})", f"max({name})", "0"]
-        elif wanted == "text":
-            parts += ["NULL", f"max(instr({name}, char(0)))", f"max(length({name}))"]
         else:
-            parts += ["NULL", "0", f"max(length({name}))"]
+            parts += ["NULL", "NULL", f"max(length({name}))"]
     return f"SELECT {', '.join(parts)} FROM {quoted(table.name)}"
 
 
@@ -161,8 +161,6 @@ def plain(column: SourceColumn, rows: int, answer: Sequence[Any]) -> ColumnProfi
     classes = {name: count for name, count in classes.items() if count}
     if usual != values:
         return None
-    if wanted == "text":
-        return None if high else ColumnProfile(classes, longest=longest or 0)
     if wanted == "real":
         return None if low in (float("inf"), float("-inf")) or high == float("inf") else ColumnProfile(classes)
     if wanted == "integer":

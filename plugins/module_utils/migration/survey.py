@@ -33,6 +33,7 @@ from .profile import (
 )
 from .scan import Source, as_text, each, rowids
 from .schema import TABLE, Schema, SourceColumn, SourceTable, quoted
+from .text_scan import suspects
 
 #: Rows of which text columns without a family are sampled, to tell what they look like.
 SAMPLE = 1000
@@ -112,14 +113,21 @@ def _profile(db: Source, table: SourceTable, chosen: Options, encoding: str) -> 
         if made.count("null") and required:
             made = replace(made, first={**made.first, "null": rowids(db, table, where(column, "null"))})
         columns[column.name] = made
-    texts = [one for one in looked if columns[one.name].count("text")]
-    for name, (count, ids) in _not_utf8(db, table, texts, encoding).items():
+    size = _bytes(db, table, rows)
+    texts = {one.name: columns[one.name] for one in looked if columns[one.name].count("text")}
+    with_nul, sound = suspects(db, table, texts, rows, size, first, last)
+    for column in looked:
+        if column.name in with_nul and not columns[column.name].nul:
+            made = odd(db.rows(second_pass(table, column))[0])
+            ids = {**columns[column.name].first, **_first_rows(db, table, column, made)}
+            columns[column.name] = replace(made, first=ids)
+    bad = {} if sound else _not_utf8(db, table, [one for one in looked if one.name in texts], encoding)
+    for name, (count, rows_of) in bad.items():
         one = columns[name]
-        columns[name] = replace(one, invalid=count, first={**one.first, "not_utf8": ids})
+        columns[name] = replace(one, invalid=count, first={**one.first, "not_utf8": rows_of})
     _forms(db, table, chosen, columns, encoding)
     _sample(db, table, columns)
-    profile = TableProfile(rows, columns, first, last, _bytes(db, table, rows), {}, _orphans(db, table))
-    return profile
+    return TableProfile(rows, columns, first, last, size, {}, _orphans(db, table))
 
 
 def _first_rows(db: Source, table: SourceTable, column: SourceColumn, made: ColumnProfile) -> dict[str, tuple]:
@@ -132,16 +140,7 @@ def _first_rows(db: Source, table: SourceTable, column: SourceColumn, made: Colu
 def _not_utf8(
     db: Source, table: SourceTable, texts: Sequence[SourceColumn], encoding: str
 ) -> dict[str, tuple[int, tuple[str, ...]]]:
-    """Columns with text that is not UTF-8. Reading all of it decodes it, in C; only a failure is looked into."""
-    if not texts:
-        return {}
-    names = ", ".join(quoted(one.name) for one in texts)
-    try:
-        for _row in db.query(f"SELECT {names} FROM {quoted(table.name)}"):
-            pass
-        return {}
-    except db.errors:
-        pass
+    """Columns with text that is not UTF-8: how many rows, and the first of them."""
     found = {}
     for column in texts:
         name = quoted(column.name)

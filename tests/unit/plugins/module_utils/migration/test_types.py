@@ -191,6 +191,22 @@ def test_text_that_is_not_utf8(planned):
     assert (plan.tables[0].columns[1].violations, plan.tables[0].columns[1].converted) == ((), 1)
 
 
+@pytest.mark.parametrize("gap", [1, 1000])
+@pytest.mark.parametrize("bad", [None, "a", "b"])
+def test_text_is_searched_in_dense_and_in_sparse_tables(planned, gap, bad):
+    rows = [
+        ("INSERT INTO t VALUES (?, ?, ?, ?)", (n * gap, f"x{n}", f"é{n}", n if n % 2 else b"\xff")) for n in range(9000)
+    ]
+    rows.append(("UPDATE t SET a = ? WHERE id = ?", ("nul\0", 7777 * gap)))
+    if bad:
+        rows.append((f"UPDATE t SET {bad} = CAST(x'ff' AS TEXT) WHERE id = ?", (8000 * gap,)))
+    plan = planned("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b TEXT NOT NULL, c)", rows)
+    told = [(column.name, one) for column in plan.tables[0].columns[:3] for one in column.violations]
+    found = {(name, one.reason[:12], one.rowids) for name, one in told}
+    expected = {("a", "it has a NUL", (str(7777 * gap),))}
+    assert found == expected | ({(bad, "its bytes ar", (str(8000 * gap),))} if bad else set())
+
+
 def test_a_utf16_database_is_read_like_any_other(planned):
     plan = planned(
         "PRAGMA encoding = 'UTF-16le'; CREATE TABLE t (id INTEGER PRIMARY KEY, c TEXT, d DATETIME)",
