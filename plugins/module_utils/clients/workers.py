@@ -18,7 +18,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
-from typing import Any
+from typing import Any, cast
 
 from ..migration.chunks import Chunk, rows_a_chunk
 from ..migration.plan import Plan
@@ -165,8 +165,8 @@ class Pool:
                 pipe.send(request)
                 busy[pipe] = (process, request)
         while busy:
-            for ready in wait(list(busy)):
-                assert isinstance(ready, Pipe)
+            for one in wait(list(busy)):
+                ready = cast(Pipe, one)
                 process, request = busy.pop(ready)
                 kind, value = self._answer(process, ready)
                 if kind == "error":

@@ -104,8 +104,8 @@ def numeric(value: Any, column: Column) -> bytes:
     number = Decimal(repr(value) if isinstance(value, float) else value)
     if not number.is_finite():
         raise Misfit(f"{number} is not finite", "type: double precision")
-    sign, digits, exponent = number.as_tuple()
-    assert isinstance(exponent, int)
+    sign, digits, _power = number.as_tuple()
+    exponent = int(_power)
     bounds = modifiers(column.pg_type)
     if bounds:
         precision, scale = bounds[0], bounds[1] if len(bounds) > 1 else 0

@@ -53,9 +53,8 @@ def microseconds(value: Any, zoned: bool) -> int:
 
 def _offset(zone: str | None) -> int:
     """Seconds east of Greenwich."""
-    if zone in (None, "Z", "z"):
+    if zone is None or zone in ("Z", "z"):
         return 0
-    assert zone is not None
     hours, minutes = int(zone[1:3]), int(zone[3:].lstrip(":") or 0)
     if hours > 15 or minutes > 59:
         raise ValueError(f"no zone is {zone} away")
