@@ -127,7 +127,7 @@ import traceback
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.landfall.stack.plugins.module_utils.clients import json_target, postgres, target_schema
-from ansible_collections.landfall.stack.plugins.module_utils.migration import json_records, options
+from ansible_collections.landfall.stack.plugins.module_utils.migration import json_file, json_records, options
 from ansible_collections.landfall.stack.plugins.module_utils.migration.problems import Stopped
 
 try:
@@ -154,7 +154,7 @@ ARGUMENTS = {
 def load(params: dict, keep: bool) -> tuple[json_records.JsonPlan, dict]:
     """Plan, load, compare; the plan and the counts."""
     with open(params["src"], encoding="utf-8", errors="strict") as stream:
-        found = json_records.records(stream.read(), params["records"])
+        found = json_file.records(stream.read(), params["records"])
     columns = options.fields(params["columns"])
     connection = postgres.connect(params["dsn"], "landfall json_to_postgres")
     try:

@@ -77,7 +77,13 @@ def primary_key(made: Made, given: Names) -> None:
     if None in targets:
         made.lost("primary key", made.source.name, f"PRIMARY KEY ({', '.join(key)})", "one of its columns is left out")
         return
+    if any(made.columns[name].pg_type == "json" for name in key):
+        why = "json cannot be a key; text and jsonb can (columns: …: {type: text})"
+        made.lost("primary key", made.source.name, f"PRIMARY KEY ({', '.join(key)})", why)
+        return
     index = next((one for one in made.source.indexes if one.origin == "pk"), None)
+    if index:
+        _check_length(made, index)
     if index and any(_nocase(term) for term in index.terms) and made.nocase == "lower":
         _unique_index(made, given, index, f"{made.target}_key")
         made.lost(

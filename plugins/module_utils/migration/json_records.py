@@ -8,7 +8,6 @@ Numbers are read as they are spelled, never through a float. What a column canno
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -17,25 +16,13 @@ from typing import Any
 from . import conversions, pg_types
 from .checks import acceptor
 from .existing import TargetTable
+from .json_file import Record, Unfit, spelled
 from .names import LONGEST, MOST_COLUMNS, SYSTEM
 from .options import ColumnOption
 from .parts import quoted
 
 #: How many places of a misfit are told.
 FIRST = 10
-
-
-class Unfit(ValueError):
-    """Records that are not loaded: the message has every reason, one line each."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """One record. ``place``: where it stands, for people (``[3]`` or its key); ``name``: its key in an object."""
-
-    place: str
-    name: str | None
-    value: Any
 
 
 @dataclass(frozen=True)
@@ -73,53 +60,6 @@ class JsonPlan:
         out = [f"table {self.schema}.{self.table} ({made}): {len(self.rows)} records, key {', '.join(self.key)}"]
         out += [f"  {one.name}: {one.pg_type} ({one.why})" for one in self.columns]
         return out + [f"note: {text}" for text in self.notes]
-
-
-def records(text: str, pointer: str = "") -> list[Record]:
-    """The records of a file: the elements of an array, or the members of an object.
-
-    :param pointer: where they stand in the file, as a JSON pointer (``/agents``), "" for the whole
-    :raises Unfit: for what is not strict JSON (a key twice in an object, NaN), or has no records there
-    """
-    try:
-        read = json.loads(
-            text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=Decimal, parse_int=_integer
-        )
-    except RecursionError:
-        raise Unfit("it is nested too deeply") from None
-    except ValueError as problem:
-        raise Unfit(f"it is not JSON: {problem}") from None
-    for part in pointer.split("/")[1:]:
-        name = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(read, dict) and name in read:
-            read = read[name]
-        elif isinstance(read, list) and name.isdigit() and int(name) < len(read):
-            read = read[int(name)]
-        else:
-            raise Unfit(f"records: there is nothing at {pointer}")
-    if isinstance(read, dict):
-        return [Record(name, name, value) for name, value in read.items()]
-    if isinstance(read, list):
-        return [Record(f"[{place}]", None, value) for place, value in enumerate(read)]
-    raise Unfit(f"records: at {pointer or 'the top'} stands neither an object nor an array")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        names = [name for name, _value in pairs]
-        raise ValueError(f"the key {next(one for one in names if names.count(one) > 1)!r} stands twice in an object")
-    return made
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _integer(text: str) -> int:
-    if len(text) > 4000:
-        raise ValueError("a number of more than 4000 digits")
-    return int(text)
 
 
 def plan(
@@ -348,17 +288,6 @@ def _cell(value: Any, column: JsonColumn, convert: Any, accept: Any) -> str | No
     if isinstance(new, bytes):
         return f"\\x{new.hex()}"
     return new.isoformat() if hasattr(new, "isoformat") else str(new)
-
-
-def spelled(value: Any) -> str:
-    """A value as JSON, its numbers as they were spelled."""
-    if isinstance(value, Decimal):
-        return str(value)
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(name)}: {spelled(one)}" for name, one in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(spelled, value)) + "]"
-    return json.dumps(value)
 
 
 def _notes(made: Sequence[JsonColumn], target: TargetTable | None, faults: list[str]) -> list[str]:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.landfall.stack.plugins.module_utils.migration import existing, json_records, options
-from ansible_collections.landfall.stack.plugins.module_utils.migration.json_records import Unfit, records, spelled
+from ansible_collections.landfall.stack.plugins.module_utils.migration.json_file import Unfit, records, spelled
 
 
 def plan(text, key=(), pointer="", target=None, columns=None, **more):

@@ -91,6 +91,11 @@ def test_citext_by_choice(planned):
     assert ("collation", "a.n") in lost(plan)
 
 
+def test_a_key_of_json_is_none(planned):
+    plan = planned("CREATE TABLE a (j JSON PRIMARY KEY, k JSON UNIQUE)")
+    assert sql(plan) == [] and {what for what, _name in lost(plan)} == {"primary key", "unique"}
+
+
 def test_circular_and_self_references(planned):
     plan = planned("""CREATE TABLE a (id INTEGER PRIMARY KEY, b INT REFERENCES b(id), up INT REFERENCES a(id));
                       CREATE TABLE b (id INTEGER PRIMARY KEY, a INT REFERENCES a(id) DEFERRABLE INITIALLY DEFERRED)""")
