@@ -16,7 +16,7 @@ from .scan import Source
 from .schema import SourceTable, quoted
 
 #: Bytes of the texts of one step, and what the longest texts could make of it at the worst.
-STEP, MOST = 2 << 20, 128 << 20
+STEP, MOST = 2 << 20, 48 << 20
 #: Rows of one step, and the least share of the rowids that must be in use for steps of them.
 ROWS, DENSE = 4000, 0.2
 
