@@ -49,7 +49,10 @@ def lanes() -> tuple[list[Step], list[Step]]:
     one += [Step(f"molecule-{name}", (str(BIN / "molecule"), "test", "-s", name)) for name in scenarios()]
     # The rollouts' own tests measure requests under load: see alone().
     site = sorted(str(p.relative_to(PROJECT)) for p in (PROJECT / "tests" / "e2e").glob("test_[12]_*.py"))
-    two = [pytest_step("e2e", *site, "--durations=12", minutes=45)]
+    two = [
+        pytest_step("e2e", *site, "--durations=12", minutes=45),
+        pytest_step("migration", "tests/integration/migration", "--durations=12"),
+    ]
     return one, two
 
 
@@ -60,7 +63,7 @@ ROLLOUTS = "rollback or serves_badly or blue_green or drops_nothing or relay_onl
 def alone() -> list[Step]:
     """What counts failed requests, and so wants the machine for itself: after both lanes."""
     return [
-        pytest_step("integration", "tests/integration"),
+        pytest_step("integration", "tests/integration", "--ignore=tests/integration/migration"),
         pytest_step("rollouts", "tests/e2e/test_3_rollout.py", "-k", ROLLOUTS, "--durations=12", minutes=30),
         Step("bench-rollout", (str(BIN / "python"), "-m", "bench.rollout", "--short", "--fresh"), minutes=20),
     ]

@@ -1,0 +1,172 @@
+"""make bench-migration: see README.md. python -m bench.migration [events] [typed] [whole] [cutover]"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lab.postgres import Cluster
+
+from . import cutover, database
+
+EVENTS = int(os.environ.get("EVENTS", "2000000"))
+ROUNDS = int(os.environ.get("ROUNDS", "3"))
+WORK = Path(os.environ.get("WORK", ".cache/bench-migration")).resolve()
+SETTINGS = {"shared_buffers": "512MB", "max_wal_size": "4GB", "checkpoint_timeout": "'30min'"}
+
+
+class Bench:
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.times: dict[str, list[dict[str, float]]] = {}
+        self.rss = 0.0
+
+    def _server_cpu(self) -> float:
+        """Seconds of processor time of all server processes that have ended."""
+        pid = (self.cluster.data / "postmaster.pid").read_text().split()[0]
+        words = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(words[13]) + int(words[14])) / os.sysconf("SC_CLK_TCK")
+
+    def _timed(self, name: str, argv: list[str]) -> str:
+        before = self._server_cpu()
+        began = time.monotonic()
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        out, errors = process.stdout, process.stderr
+        assert out and errors
+        said, problem = out.read(), errors.read()
+        _pid, status, usage = os.wait4(process.pid, 0)
+        wall = time.monotonic() - began
+        if status:
+            raise RuntimeError(f"{name}: {problem[-1500:]}{said[-500:]}")
+        time.sleep(0.3)
+        entry = {
+            "wall": wall,
+            "client_cpu": usage.ru_utime + usage.ru_stime,
+            "server_cpu": self._server_cpu() - before,
+            "rss_mb": usage.ru_maxrss / 1024,
+        }
+        self.times.setdefault(name, []).append(entry)
+        print(f"{name:<18} {wall:7.2f} s  client {entry['client_cpu']:6.2f}  server {entry['server_cpu']:6.2f} CPU-s  "
+              f"{entry['rss_mb']:.0f} MB", flush=True)  # fmt: skip
+        return said
+
+    def ours(self, name: str, path: Path, verify: str = "none", json_type: str = "json") -> dict[str, Any]:
+        dsn = self.cluster.database("bench")
+        argv = [sys.executable, "-m", "bench.migration.ours", str(path), dsn, verify, json_type]
+        result = json.loads(self._timed(name, argv))
+        entry = self.times[name][-1]
+        entry |= {"migrate": result["seconds"], "plan": result["plan_s"], "load": result["timings"]["load_s"]}
+        self.rss = max(self.rss, result["peak_rss_bytes"] / 1e6)
+        entry["rss_mb"] = result["peak_rss_bytes"] / 1e6
+        print(f"    plan {result['plan_s']} s, {json.dumps(result['timings'])}, {entry['rss_mb']:.0f} MB", flush=True)
+        return result
+
+    def pgloader(self, name: str, path: Path) -> None:
+        self.cluster.database("bench")
+        target = f"pgsql://postgres@127.0.0.1:{self.cluster.port}/bench"
+        self._timed(name, ["pgloader", "--quiet", f"sqlite://{path}", target])
+
+    def floor(self, name: str, table: str, ddl: str, encoded: Path) -> None:
+        dsn = self.cluster.database("bench")
+        psql = [str(self.cluster.bin / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", dsn, "-c"]
+        subprocess.run([*psql, ddl], check=True)
+        self._timed(name, [*psql, f"\\copy {table} FROM '{encoded}' (FORMAT BINARY)"])
+
+    def encode(self, table: str, encoded: Path) -> str:
+        """Of the database that is loaded: the table as a file, and its bare CREATE TABLE."""
+        dsn = self.cluster.dsn("bench")
+        psql = [str(self.cluster.bin / "psql"), "-X", "-q", "-At", dsn, "-c"]
+        subprocess.run([*psql, f"\\copy {table} TO '{encoded}' (FORMAT BINARY)"], check=True)
+        columns = (
+            "SELECT string_agg(quote_ident(attname) || ' ' || format_type(atttypid, atttypmod), ', ' ORDER BY attnum) "
+            f"FROM pg_attribute WHERE attrelid = '{table}'::regclass AND attnum > 0"
+        )
+        done = subprocess.run([*psql, columns], check=True, capture_output=True, text=True)
+        return f"CREATE TABLE {table} ({done.stdout.strip()})"
+
+    def median(self, name: str, what: str = "wall") -> float:
+        return statistics.median(entry[what] for entry in self.times[name])
+
+
+def events(bench: Bench) -> dict[str, Any]:
+    path, encoded = database.make(WORK / f"events-{EVENTS}.db", EVENTS, "events"), WORK / "events.copy"
+    bench.ours("events warm-up", path)
+    ddl = bench.encode("events", encoded)
+    for _round in range(ROUNDS):
+        bench.floor("events floor", "events", ddl, encoded)
+        bench.ours("events ours", path)
+        bench.pgloader("events pgloader", path)
+    load, ours = bench.median("events ours", "load"), bench.median("events ours", "migrate")
+    return {
+        "events_ratio_floor": round(load / bench.median("events floor"), 2),
+        "events_speedup_pgloader": round(bench.median("events pgloader") / ours, 2),
+        "events_load_s": round(load, 2),
+        "events_s": round(ours, 2),
+        "events_floor_s": round(bench.median("events floor"), 2),
+        "events_pgloader_s": round(bench.median("events pgloader"), 2),
+    }
+
+
+def typed(bench: Bench) -> dict[str, Any]:
+    path, encoded = database.make(WORK / f"typed-{EVENTS}.db", EVENTS, "typed"), WORK / "typed.copy"
+    bench.ours("typed warm-up", path, json_type="jsonb")
+    ddl = bench.encode("typed", encoded)
+    for _round in range(ROUNDS):
+        bench.floor("typed floor", "typed", ddl, encoded)
+        bench.ours("typed ours", path, json_type="jsonb")
+    return {"typed_ratio_floor": round(bench.median("typed ours", "load") / bench.median("typed floor"), 2)}
+
+
+def whole(bench: Bench) -> dict[str, Any]:
+    path = database.make(WORK / f"whole-{EVENTS}.db", EVENTS, "whole")
+    for _round in range(ROUNDS):
+        bench.ours("whole ours", path)
+        bench.ours("whole verified", path, "rows")
+        bench.pgloader("whole pgloader", path)
+    peer = bench.median("whole pgloader")
+    return {
+        "full_speedup_pgloader": round(peer / bench.median("whole ours"), 2),
+        "verified_speedup_pgloader": round(peer / bench.median("whole verified"), 2),
+        "full_s": round(bench.median("whole ours"), 2),
+        "verified_s": round(bench.median("whole verified"), 2),
+        "pgloader_s": round(peer, 2),
+        "pgloader_rss_mb": round(bench.median("whole pgloader", "rss_mb")),
+    }
+
+
+def cut(bench: Bench) -> dict[str, Any]:
+    path = database.make(WORK / f"whole-{EVENTS}.db", EVENTS, "whole")
+    return cutover.measure(path, bench.cluster.database("bench"), WORK)
+
+
+PARTS: dict[str, Callable[[Bench], dict[str, Any]]] = {"events": events, "typed": typed, "whole": whole, "cutover": cut}
+
+
+def main() -> int:
+    if shutil.which("pgloader") is None:
+        print("pgloader is not installed: apt-get install pgloader", file=sys.stderr)
+        return 1
+    WORK.mkdir(parents=True, exist_ok=True)
+    wanted = sys.argv[1:] or list(PARTS)
+    cluster = Cluster(SETTINGS)
+    bench, result = Bench(cluster), {}
+    try:
+        for name in wanted:
+            result |= PARTS[name](bench)
+    finally:
+        cluster.remove()
+    result["peak_rss_mb"] = round(bench.rss)
+    print(json.dumps({"events": EVENTS, "rounds": ROUNDS, **result}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+# Copyright: (c) 2026, Landfall contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is decided about a load without a server: chunks, the journal's meaning, encoders, JSON, the progress."""
+
+from __future__ import annotations
+
+import pickle
+import struct
+from decimal import Decimal
+
+import pytest
+
+from ansible_collections.landfall.stack.plugins.module_utils.migration import chunks, wire
+from ansible_collections.landfall.stack.plugins.module_utils.migration.catchup import followed, guards, triggers
+from ansible_collections.landfall.stack.plugins.module_utils.migration.journal import DONE, FRESH, RESUME, decide
+from ansible_collections.landfall.stack.plugins.module_utils.migration.plan import Column, Plan, Table
+from ansible_collections.landfall.stack.plugins.module_utils.migration.problems import SourceMoved, ValueMisfit
+from ansible_collections.landfall.stack.plugins.module_utils.migration.progress import Progress
+from ansible_collections.landfall.stack.plugins.module_utils.migration.wire_json import check_json
+
+
+def marks(size: int, copy: int = 0) -> list[dict]:
+    made = {"source": {"path": "/a.db", "db": [1, size]}}
+    return [{**made, "copy": {"path": "/w/c", "db": [2, copy]}} if copy else made]
+
+
+def test_every_row_has_one_chunk() -> None:
+    for borders in ([], [5], [5, 9, 10]):
+        cut = chunks.cut(0, borders)
+        for row in range(-3, 20):
+            inside = [c for c in cut if (c.first is None or row >= c.first) and (c.last is None or row <= c.last)]
+            assert len(inside) == 1, (borders, row)
+
+
+def test_chunks_are_bounded_by_bytes() -> None:
+    assert chunks.rows_a_chunk(1000, 1000 * (100 << 20)) == 1
+    assert chunks.rows_a_chunk(0, 0) == min(chunks.ROWS, chunks.BYTES // 100)
+    assert chunks.rows_a_chunk(10**6, 10**6 * 320) * 320 <= chunks.BYTES
+
+
+def test_what_a_journal_means() -> None:
+    loading = {"digest": "d", "marks": marks(1), "state": "loading"}
+    assert decide({}, "d", marks(1)) == FRESH
+    assert decide(loading, "d", marks(1)) == RESUME
+    assert decide(loading, "d", marks(2), caught_up=True) == RESUME
+    assert decide(loading, "e", marks(2), restart=True) == FRESH
+    with pytest.raises(SourceMoved, match=r"/a\.db"):
+        decide(loading, "d", marks(2))
+    with pytest.raises(SourceMoved, match="another plan"):
+        decide(loading, "e", marks(1), caught_up=True)
+    done = {**loading, "state": "done"}
+    assert decide(done, "d", marks(1)) == DONE
+    assert decide(done, "d", marks(2)) == FRESH
+    assert decide(done, "e", marks(1)) == FRESH
+
+
+def test_a_copy_that_is_still_there_counts_for_its_source() -> None:
+    loading = {"digest": "d", "marks": marks(1, copy=7), "state": "loading"}
+    assert decide(loading, "d", marks(2, copy=7)) == RESUME
+    with pytest.raises(SourceMoved):
+        decide(loading, "d", marks(2, copy=8))
+
+
+@pytest.mark.parametrize(
+    ("pg_type", "value", "fits"),
+    [
+        ("numeric(5,2)", 123.45, True), ("numeric(5,2)", 1234.5, False), ("numeric(5,2)", 1.234, False),
+        ("numeric(5,2)", Decimal("1.2300"), True), ("numeric(5,2)", 999, True), ("numeric(5,2)", 1000, False),
+        ("numeric(3,3)", 0.001, True), ("numeric(3,3)", 0.0001, False), ("numeric(3,3)", 1, False),
+        ("numeric(5,2)", 1e-7, False), ("numeric(5,2)", 0.0, True),
+    ],
+)  # fmt: skip
+def test_numeric_is_never_rounded(pg_type: str, value: object, fits: bool) -> None:
+    column = Column("v", "v", "", pg_type, "numeric")
+    if fits:
+        assert wire.numeric(value, column)
+    else:
+        with pytest.raises(wire.Misfit):
+            wire.numeric(value, column)
+
+
+def test_a_row_on_the_wire() -> None:
+    assert wire.row_bytes([None, b"ab"]) == struct.pack("!hii2s", 2, -1, 2, b"ab")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('{"a": {"b": 1, "c": [1]}}', ""), ('{"a": 1, "a": 2}', "twice"), ('"\\u0000"', "u0000"),
+        ('"\\\\u0000"', ""), ('"\\ud83d\\ude00"', ""), ('"\\ud83d"', "surrogate"), ('"\\ude00"', "surrogate"),
+        ('"\\ud83d x \\ude00"', "surrogate"), ("NaN", "no JSON"), ("{", "no JSON"), ("[" * 100000, "nested"),
+    ],
+)  # fmt: skip
+def test_json_that_jsonb_would_change(text: str, problem: str) -> None:
+    found = check_json(text, normalised=True)
+    assert (problem in found) if problem else found == ""
+
+
+def test_a_misfit_comes_whole_from_its_process() -> None:
+    found = {
+        "table": "t", "column": "c", "key": "7", "storage_class": "text", "hex": "61", "size": 1, "reason": "why",
+        "remedies": ["a", "b"],
+    }  # fmt: skip
+    copy = pickle.loads(pickle.dumps(ValueMisfit(found)))
+    assert copy.found == found and "table t, column c, row 7" in str(copy)
+
+
+def test_progress_says_what_is_left() -> None:
+    progress = Progress(1000, began=0.0, rows_before=200)
+    progress.loaded(400, 4_000_000, 0)
+    state = progress.state(2.0)
+    assert (state["rows"], state["rows_a_second"], state["mb_a_second"], state["eta_s"]) == (600, 200, 2.0, 2.0)
+
+
+def test_followed_tables_have_triggers_and_guards() -> None:
+    key = Column("id", "id", "INTEGER", "bigint", "int8")
+    good = Table('od"d', "odd", 0, (key,), 1, key=("id",))
+    bad = Table("kv", "kv", 0, (Column("k", "k", "TEXT", "text", "text"),), 1, key=("k",), rowid="")
+    tables, faults = followed(Plan((), (good, bad)))
+    assert [one.number for one in tables] == [0] and "kv" in faults[0]
+    assert len(triggers(tables[0])) == 3 and '"od""d"' in triggers(tables[0])[0]
+    assert all("RAISE(ABORT" in sql for sql in guards(tables[0]))
