@@ -449,7 +449,7 @@ def deploy(module: AnsibleModule, interrupts: Interrupts) -> dict:
         return decision, common
 
     decision, common = decided(False)
-    if not decision.changed and (module.check_mode or not deployment.interrupted()):
+    if not decision.changed and (module.check_mode or not deployment.untidy()):
         return common
     if missing is None:
         # A project that is refused leaves nothing behind, not even the stack's directory. Where that is already,
@@ -473,7 +473,7 @@ def deploy(module: AnsibleModule, interrupts: Interrupts) -> dict:
         interrupts.install()
         decision, common = decided(True)
         if not decision.changed:
-            deployment.recover(decision)
+            deployment.tidy(decision)
             return common
         try:
             return {**common, **deployment.apply(decision)}

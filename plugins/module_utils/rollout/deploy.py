@@ -327,6 +327,15 @@ class Deployment:
         """Whether a killed run left a release that is neither sealed nor failed."""
         return any(one.outcome == release.PENDING for one in self.store.releases())
 
+    def untidy(self) -> bool:
+        """Whether a killed run left something for :meth:`tidy`; asked when there is nothing else to do."""
+        return self.interrupted() or bool(self._ended_hooks())
+
+    def tidy(self, decision: Decision) -> None:
+        """Clear what a killed run left, when there is nothing else to do. Needs the lock."""
+        self.recover(decision)
+        self._tidy_hooks()
+
     def recover(self, decision: Decision) -> store.Recovery:
         """Tidy up after killed runs; the release to resume stays pending. Needs the lock."""
         self.store.sweep()
@@ -592,11 +601,16 @@ class Deployment:
 
     def _tidy_hooks(self) -> None:
         """Remove the containers of hooks once their release is decided; the user's own one-off runs stay."""
+        for name in self._ended_hooks():
+            self.fx.docker.remove_one(name)
+
+    def _ended_hooks(self) -> list[str]:
+        """Containers of hooks that have ended."""
         mine = hooks.container_name(self.request.stack, "", "", "").split("--")[0]
-        for one in self.fx.docker.hooks(self.request.stack):
-            name = str(one.get("Name", "")).lstrip("/")
-            if name.startswith(mine) and (one.get("State") or {}).get("Status") != "running":
-                self.fx.docker.remove_one(name)
+        found = self.fx.docker.hooks(self.request.stack)
+        ended = [one for one in found if (one.get("State") or {}).get("Status") != "running"]
+        names = [str(one.get("Name", "")).lstrip("/") for one in ended]
+        return [name for name in names if name.startswith(mine)]
 
     # --- going back on purpose
 

@@ -455,7 +455,7 @@ class World:
             with self.store.lock("me", "now", 1.0):
                 if decision.changed:
                     return deployment.apply(decision)
-                deployment.recover(decision)
+                deployment.tidy(decision)
                 return None
         finally:
             self.schedule.end()
@@ -718,12 +718,7 @@ def assert_settled(world, image="app:1", **counts):
         assert all(one.at(world.clock).status == "running" for one in mine), f"{name}: {mine}"
         assert {one.image for one in mine} <= {world.local[image]}, f"{name}: {mine}"
     extra = [one for one in world.there.values() if one.service not in counts]
-    # A run that is killed after its release was sealed leaves ended containers of hooks, for the next one to remove.
-    extra += [
-        one
-        for one in world.there.values()
-        if one.oneoff and (not world.kills or one.at(world.clock).status == "running")
-    ]
+    extra += [one for one in world.there.values() if one.oneoff]
     assert not extra, [one.name for one in extra]
     for route in json.loads(world.routes)["routes"]:
         assert route["upstreams"] == sorted(world.of(route["service"])), route
