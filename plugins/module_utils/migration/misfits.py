@@ -27,15 +27,20 @@ class Misfit:
     rowids: tuple[str, ...]
 
 
+def _labelled(accept: Callable[[Any], str], allowed: frozenset[str]) -> Callable[[Any], str]:
+    """A rule, and an enum's labels."""
+
+    def labelled(value: Any) -> str:
+        return accept(value) or ("" if value is None or value in allowed else "it is no label of the enum")
+
+    return labelled
+
+
 def rule(made: types.Decision, labels: tuple[str, ...]) -> Callable[[Any], str]:
     """The rule of a column: what is wrong with a value, "" for nothing, :data:`CHANGED` for a converted one."""
     accept = checks.acceptor(made.encoder, made.pg_type)
     if labels:
-        allowed = set(labels)
-        plain_rule = accept
-        accept = lambda value: (  # noqa: E731
-            plain_rule(value) or ("" if value is None or value in allowed else "it is no label of the enum")
-        )
+        accept = _labelled(accept, frozenset(labels))
     if not made.conversion:
         return accept
     try:
