@@ -471,6 +471,8 @@ def deploy(module: AnsibleModule, interrupts: Interrupts) -> dict:
     fx.store.prepare()
     with fx.store.lock(params["who"] or "landfall", fx.now(), params["lock_timeout"]):
         interrupts.install()
+        # What another deploy took is none of this one's time.
+        deployment.began = fx.monotonic()
         decision, common = decided(True)
         if not decision.changed:
             deployment.tidy(decision)
