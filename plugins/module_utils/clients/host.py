@@ -151,7 +151,7 @@ def effects_for(root: str, routes_dir: str, stack: str, interrupts: Interrupts |
         compose=compose,
         model=lambda config, directory, files: model_of(stack, config, directory, files),
         world=HostWorld(docker),
-        traffic=Traffic(stack, edge_root=os.path.dirname(routes_dir.rstrip("/"))),
+        traffic=Traffic(stack, edge_root=os.path.dirname(routes_dir.rstrip("/")), docker=docker),
         now=utc_now,
         time=time.time,
         monotonic=time.monotonic,
