@@ -94,6 +94,8 @@ def _fast(column: Column, value: str, conversions: tuple[str, ...], version: tup
         raw = f"CASE WHEN {good} THEN coalesce(unhex({value}, '-'), '') ELSE '' END"
         return Field(f"CASE typeof({value}) WHEN 'text' THEN {raw} WHEN 'null' THEN NULL ELSE '' END", BYTEA)
     if kind == "jsonb":
+        if column.violations:
+            return None  # A key twice, say: the server would take it, and keep one.
         return Field(
             f"CASE typeof({value}) WHEN 'text' THEN char(1) || {value} WHEN 'null' THEN NULL ELSE x'00' END", TEXT
         )
