@@ -54,7 +54,7 @@ def test_every_misfit_is_told_and_put_aside(tmp_path: Path, dsn: str, library: s
     path = database(tmp_path / "cases.db", {name: (case[0], [*case[1:3], None]) for name, case in REFUSED.items()})
     made = ground.plan(path, library, {"columns": {f"{name}.v": case[3] for name, case in REFUSED.items() if case[3]}})
     told = {table.name: table.columns[1].violations for table in made.tables}
-    assert {name: (len(told[name]), told[name][0].rowids) for name in REFUSED} == {n: (1, ("2",)) for n in REFUSED}
+    assert {name: (len(told[name]), told[name][0].rowids) for name in REFUSED} == dict.fromkeys(REFUSED, (1, ("2",)))
     assert [n for n, case in REFUSED.items() if case[4] not in told[n][0].reason] == []
     with pytest.raises(Stopped):
         ground.run(made, dsn, library, fast=fast)
@@ -89,10 +89,12 @@ INSERT INTO pair VALUES ('x', 1, 'v'), ('x', 2, NULL); INSERT INTO child VALUES 
 CREATE TABLE keyless (a, b TEXT); INSERT INTO keyless VALUES (1, 'twice'), (1, 'twice');
 CREATE TABLE without (k TEXT, n INT, v BLOB, PRIMARY KEY (n DESC, k)) WITHOUT ROWID;
 INSERT INTO without VALUES ('a', 1, x'00'), ('b', 1, NULL), ('a', 2, x'ff');
-CREATE TABLE nothing (id INTEGER PRIMARY KEY, v TEXT);
-CREATE TABLE "select" (oid INT, ctid INT, xmin TEXT, "order" TEXT, "a ""b" TEXT); INSERT INTO "select" VALUES (1,2,3,4,5);
+CREATE TABLE bare (id INTEGER PRIMARY KEY, v TEXT);
+CREATE TABLE "select" (oid INT, ctid INT, xmin TEXT, "order" TEXT, "a ""b" TEXT);
+INSERT INTO "select" VALUES (1,2,3,4,5);
 CREATE TABLE "{"n" * 70}" (a INT); CREATE TABLE "{"n" * 69}m" (a INT); INSERT INTO "{"n" * 69}m" VALUES (6);
-CREATE TABLE strict (id INTEGER PRIMARY KEY, a ANY, i INT NOT NULL, t TEXT) STRICT; INSERT INTO strict VALUES (1, 'x', 2, 'y');
+CREATE TABLE strict (id INTEGER PRIMARY KEY, a ANY, i INT NOT NULL, t TEXT) STRICT;
+INSERT INTO strict VALUES (1, 'x', 2, 'y');
 CREATE TABLE made (x INT CHECK (x > 0), y AS (x * 2) STORED, z AS (x + 1), d TEXT DEFAULT (datetime('now')));
 INSERT INTO made (x) VALUES (4);
 CREATE INDEX made_part ON made (x) WHERE x > 2; CREATE UNIQUE INDEX made_expr ON made (x * 3);
@@ -126,9 +128,12 @@ def test_keys_names_and_what_hangs_on_them(tmp_path: Path, dsn: str, library: st
     assert not [name for name in ground.tables(dsn) if name.startswith("words")], "an index's own tables were taken"
     assert ask("SELECT nextval(pg_get_serial_sequence('gone', 'id'))") == [(1001,)]
     assert ask("SELECT nextval(pg_get_serial_sequence('rowids', 'id'))") == [(41,)]
-    assert ask("SELECT nextval(pg_get_serial_sequence('nothing', 'id'))") == [(1,)]
+    assert ask("SELECT nextval(pg_get_serial_sequence('bare', 'id'))") == [(1,)]
     assert ask("SELECT * FROM chicken ORDER BY id") == [(1, 11, 2), (2, 12, 1), (3, None, 3)]
-    links = ask("SELECT conrelid::regclass::text FROM pg_constraint WHERE contype = 'f' AND convalidated ORDER BY 1")
+    links = ask(
+        "SELECT conrelid::regclass::text FROM pg_constraint WHERE contype = 'f' AND convalidated AND "
+        "connamespace = 'public'::regnamespace ORDER BY 1"
+    )
     assert links == [("chicken",), ("chicken",), ("child",), ("egg",)]
     assert ask("SELECT count(*) FROM keyless") == [(2,)]
     assert ask("SELECT k, n, v FROM without ORDER BY n DESC, k") == [("a", 2, b"\xff"), ("a", 1, b"\0"), ("b", 1, None)]
@@ -157,7 +162,8 @@ def test_rows_without_their_parent(tmp_path: Path, dsn: str, library: str) -> No
     )
     db.close()
     made = ground.plan(path, library)
-    assert ["no such row" in line for line in map(str, planner.violations(made))] == [True]
+    [(where, told)] = planner.stopping(made, "quarantine")
+    assert (where, told.rowids) == ("b.a", ("1",)) and "no such row" in told.reason
     with pytest.raises(Stopped, match="foreign key"):
         ground.run(made, dsn, library)
     assert ground.tables(dsn) == set()
@@ -170,7 +176,9 @@ def test_rows_without_their_parent(tmp_path: Path, dsn: str, library: str) -> No
 def test_what_was_not_checkpointed_is_there(tmp_path: Path, dsn: str, library: str) -> None:
     path = tmp_path / "live.db"
     db = sqlite3.connect(path, isolation_level=None)
-    db.executescript("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (id INTEGER PRIMARY KEY)")
+    db.executescript(
+        "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (id INTEGER PRIMARY KEY)"
+    )
     db.executemany("INSERT INTO t VALUES (?)", ((n,) for n in range(500)))
     assert path.stat().st_size < 8192 < Path(f"{path}-wal").stat().st_size
     ground.run(ground.plan(path, library), dsn, library)
@@ -186,33 +194,3 @@ def test_a_wal_whose_database_is_gone_is_refused(tmp_path: Path, library: str) -
     with pytest.raises(sqlite_file.Refused, match=r"-wal is there, and its database is not"):
         ground.plan(path, library)
     db.close()
-
-
-def test_as_many_columns_as_a_table_can_have(tmp_path: Path, dsn: str, library: str) -> None:
-    names = [f"c{number}" for number in range(1600)]
-    rows = [["x"] * 1600, [None] * 1600, ["ä", *[None] * 1598, "z"]]
-    path = ground.source(tmp_path / "wide.db", f"CREATE TABLE wide ({' TEXT, '.join(names)} TEXT)", "wide", rows)
-    result = ground.run(ground.plan(path, library), dsn, library)
-    assert (result["rows"], result["tables"][0]["differ"]) == (3, 0)
-    assert ground.query(dsn, "SELECT c0, c1, c1599 FROM wide WHERE c1 IS NULL ORDER BY c0") == [
-        ("ä", None, "z"), (None, None, None)
-    ]  # fmt: skip
-    # A row of PostgreSQL must fit into a page; 1600 numbers of eight bytes do not.
-    path = ground.source(
-        tmp_path / "large.db", f"CREATE TABLE large ({' INT, '.join(names)} INT)", "large", [[1] * 1600]
-    )
-    with pytest.raises(Stopped, match=r"large.*row is too big"):
-        ground.run(ground.plan(path, library), dsn, library, restart=True)
-
-
-def test_a_text_of_100_megabytes(tmp_path: Path, dsn: str, library: str) -> None:
-    huge = "ä" + "0123456789" * 10_000_000
-    rows = [(1, "small", b"s"), (2, huge, huge.encode()[:50_000_000]), (3, None, None)]
-    path = ground.source(
-        tmp_path / "huge.db", "CREATE TABLE huge (id INTEGER PRIMARY KEY, t TEXT, b BLOB)", "huge", rows
-    )
-    result = ground.run(ground.plan(path, library), dsn, library)
-    assert (result["rows"], result["tables"][0]["differ"]) == (3, 0)
-    assert ground.query(dsn, "SELECT length(t), right(t, 3), length(b) FROM huge ORDER BY id") == [
-        (5, "all", 1), (len(huge), "789", 50_000_000), (None, None, None)
-    ]  # fmt: skip
