@@ -13,12 +13,23 @@ _NUMBERS = itertools.count(1)
 SERVERS: dict[str, type[Server]] = {"own": Cluster, "pg17": Container}
 #: What a server is sent and how it ends is tried with both; the rest does not hang on its version.
 WITH_BOTH = ("test_cases", "test_kill", "test_load", "test_round_trip")
+#: Of these the library that reads the source hangs together with what is sent; of the others not.
+WITH_BOTH_LIBRARIES = ("test_cases",)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "cluster" in metafunc.fixturenames:
         both = metafunc.module.__name__.rpartition(".")[2] in WITH_BOTH
         metafunc.parametrize("cluster", list(SERVERS) if both else ["own"], indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def wanted(item: pytest.Item) -> bool:
+        said = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        twice = item.path.stem in WITH_BOTH_LIBRARIES
+        return twice or (said.get("cluster"), said.get("library")) != ("pg17", sqlite.STDLIB)
+
+    items[:] = [item for item in items if wanted(item)]
 
 
 def begin(name: str) -> Server:
