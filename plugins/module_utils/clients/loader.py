@@ -130,6 +130,8 @@ class Loader:
 def _lost(problem: BaseException) -> bool:
     """Whether the server, or the way to it, is gone; or its disk is full."""
     state = getattr(problem, "sqlstate", None) or ""
+    if state == "08P01":
+        return False  # A field of a wrong length, which psycopg's Python part lets through.
     return isinstance(problem, postgres.psycopg.OperationalError) and state[:2] in ("", "08", "57", "53")
 
 
