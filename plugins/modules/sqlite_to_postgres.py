@@ -340,9 +340,9 @@ def run(module: AnsibleModule) -> dict:
         if only_plan:
             write_report(params["report"], plan, {}, module.check_mode)
             return {"changed": params["state"] == "present", "plan_json": plan_lines.as_json(plan), **told}
-        if violations and params["on_violation"] == "fail":
-            first = "; ".join(plan_lines.violation_line(where, one) for where, one in planner.violations(plan)[:5])
-            module.fail_json(msg=f"nothing was changed: {len(violations)} kinds of values do not fit: {first}", **told)
+        if stopping := planner.stopping(plan, params["on_violation"]):
+            first = "; ".join(plan_lines.violation_line(where, one) for where, one in stopping[:5])
+            module.fail_json(msg=f"nothing was changed: {len(stopping)} kinds of values do not fit: {first}", **told)
         result = migrate.migrate(plan, params["dsn"], settings_of(params))
         write_report(params["report"], plan, result, False)
         return {**told, **result}

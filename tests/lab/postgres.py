@@ -1,6 +1,7 @@
-"""A private cluster of PostgreSQL, from the machine's own binaries: for tests and benches that need a real server.
+"""Private servers of PostgreSQL, for tests and benches that need a real one: of the machine's own binaries, or a newer
+version in a container.
 
-As root it runs as the user `postgres` (or `nobody`): PostgreSQL refuses root.
+As root the machine's own runs as the user `postgres` (or `nobody`): PostgreSQL refuses root.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ import time
 from pathlib import Path
 
 import psycopg
+
+from . import images
+from .shell import docker, wait_for
 
 
 def binaries() -> Path:
@@ -35,7 +39,82 @@ def binaries() -> Path:
     return found[-1]
 
 
-class Cluster:
+class Server:
+    """What all servers of this module have in common. :ivar port: on 127.0.0.1"""
+
+    port: int
+
+    def __init__(self, settings: dict[str, str] | None = None) -> None:
+        raise NotImplementedError
+
+    def start(self) -> None:
+        raise NotImplementedError
+
+    def kill(self) -> None:
+        """SIGKILL to the whole server, as a power cut would."""
+        raise NotImplementedError
+
+    def remove(self) -> None:
+        """Nothing of it is left."""
+        raise NotImplementedError
+
+    def dsn(self, database: str = "postgres") -> str:
+        raise NotImplementedError
+
+    def database(self, name: str, options: str = "") -> str:
+        """A new, empty database; its DSN."""
+        with psycopg.connect(self.dsn(), autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+            connection.execute(f'CREATE DATABASE "{name}" {options}')
+        return self.dsn(name)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Container(Server):
+    """A server of PostgreSQL 17, Debian 13's, in a container; its data last as long as it is there."""
+
+    IMAGE = "landfall-lab/postgres:17"
+
+    def __init__(self, settings: dict[str, str] | None = None) -> None:
+        images.ensure(self.IMAGE)
+        self.port = free_port()
+        told = [word for name, value in (settings or {}).items() for word in ("-c", f"{name}={value}")]
+        self.id = docker(
+            "run", "-d", "--label", f"landfall.checkout={images.PROJECT}", "--shm-size", "256m",
+            "-p", f"127.0.0.1:{self.port}:5432", self.IMAGE, "postgres", *told,
+        ).strip()  # fmt: skip
+        self._wait()
+
+    def _wait(self) -> None:
+        def answers() -> bool:
+            with contextlib.suppress(psycopg.OperationalError):
+                psycopg.connect(self.dsn(), connect_timeout=2).close()
+                return True
+            return False
+
+        wait_for("PostgreSQL 17", answers, 60, 0.1)
+
+    def start(self) -> None:
+        docker("start", self.id)
+        self._wait()
+
+    def kill(self) -> None:
+        # Its processes are those of the container, and end with the first.
+        docker("kill", "-s", "KILL", self.id)
+
+    def dsn(self, database: str = "postgres") -> str:
+        return f"host=127.0.0.1 port={self.port} user=postgres dbname={database}"
+
+    def remove(self) -> None:
+        docker("rm", "-f", "-v", self.id, check=False)
+
+
+class Cluster(Server):
     """One server with a directory, socket and port of its own; nothing of it is left after remove()."""
 
     def __init__(self, settings: dict[str, str] | None = None) -> None:
@@ -48,9 +127,7 @@ class Cluster:
             self.user = "postgres" if "postgres" in names else "nobody"
             shutil.chown(self.root, self.user)
         os.chmod(self.root, 0o755)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self._run("initdb", "-D", self.data, "-E", "UTF8", "--locale=C.UTF-8", "-A", "trust", "-U", "postgres", "-N")
         lines = {
             "port": str(self.port),
@@ -112,13 +189,6 @@ class Cluster:
 
     def dsn(self, database: str = "postgres") -> str:
         return f"host={self.root} port={self.port} user=postgres dbname={database}"
-
-    def database(self, name: str, options: str = "") -> str:
-        """A new, empty database; its DSN."""
-        with psycopg.connect(self.dsn(), autocommit=True) as connection:
-            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-            connection.execute(f'CREATE DATABASE "{name}" {options}')
-        return self.dsn(name)
 
     def remove(self) -> None:
         try:

@@ -73,6 +73,12 @@ class Loader:
                     )
                     self._put_aside(table, aside)
                     return self._done(chunk, rows, size, len(aside))
+            except postgres.psycopg.errors.ProgramLimitExceeded as problem:
+                # Found when many rows are written at once: the line that the server tells is not that of the row.
+                raise Stopped(
+                    f"table {table.name}, a row of {chunk.first or 'the first'} to {chunk.last or 'the last'}: "
+                    f"{problem.diag.message_primary}. Leave columns out with exclude, or give them smaller types"
+                ) from problem
             except postgres.psycopg.Error as problem:
                 line, column = _place(problem, table)
                 if line is None or _lost(problem):
@@ -124,6 +130,8 @@ class Loader:
 def _lost(problem: BaseException) -> bool:
     """Whether the server, or the way to it, is gone; or its disk is full."""
     state = getattr(problem, "sqlstate", None) or ""
+    if state == "08P01":
+        return False  # A field of a wrong length, which psycopg's Python part lets through.
     return isinstance(problem, postgres.psycopg.OperationalError) and state[:2] in ("", "08", "57", "53")
 
 

@@ -15,6 +15,9 @@ from ..migration.problems import Stopped
 from . import sqlite, target_schema
 from .postgres import connect
 
+#: Bytes of a source from which on two connections read it for the plan.
+LARGE = 16 << 20
+
 
 def make(
     paths: Sequence[str], chosen: Options, mode: str = "create", dsn: str = "", library: str = "auto", lock: float = 5.0
@@ -33,7 +36,10 @@ def make(
     for path in paths:
         with sqlite.connect(path, library, lock) as db:
             sqlite.require_sound(db)
-            db.begin()
+            if os.path.getsize(path) > LARGE and (os.cpu_count() or 1) > 1:
+                sqlite.in_step(db, lock)
+            else:
+                db.begin()
             found = schema.read(db)
             if mode == "existing":
                 settled = existing.settle(found, targets, chosen)
@@ -41,7 +47,6 @@ def make(
                     raise Stopped("; ".join(settled.faults))
                 chosen, notes = settled.options, [*notes, *settled.notes]
             seen = survey.survey(db, found, chosen)
-            db.end()
         inputs.append(planner.Input(path, os.path.getsize(path), library, seen))
     try:
         return planner.plan(inputs, chosen, mode), tuple(notes)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from ..migration.problems import TargetRefused
@@ -102,6 +102,23 @@ def transformer(connection: Connection, oids: Sequence[int]) -> Any:
     return made
 
 
+@contextlib.contextmanager
+def copying(connection: Connection, sql: str) -> Iterator[Any]:
+    """A COPY. What is raised in it comes out of it; psycopg 3.1 raises the server's answer to its own end instead."""
+    raised: BaseException | None = None
+    try:
+        with connection.cursor().copy(sql) as copy:
+            try:
+                yield copy
+            except BaseException as problem:
+                raised = problem
+                raise
+    except psycopg.errors.QueryCanceled:
+        if raised is None:
+            raise
+        raise raised from None
+
+
 def copy_values(
     connection: Connection, sql: str, oids: Sequence[int], rows: Iterable[Sequence[Any]]
 ) -> tuple[int, int]:
@@ -111,7 +128,7 @@ def copy_values(
     """
     format_row = fast_format(connection)
     count = size = 0
-    with connection.cursor().copy(sql) as copy:
+    with copying(connection, sql) as copy:
         if format_row is None:
             copy.set_types(list(oids))
             for row in rows:
@@ -135,7 +152,7 @@ def copy_values(
 def copy_blocks(connection: Connection, sql: str, rows: Iterable[bytes]) -> tuple[int, int]:
     """COPY rows that are encoded already (see wire.row_bytes). (rows, bytes) that were sent."""
     count = size = 0
-    with connection.cursor().copy(sql) as copy:
+    with copying(connection, sql) as copy:
         out = bytearray(HEADER)
         for row in rows:
             out += row

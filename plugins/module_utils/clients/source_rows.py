@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain as chain_rows
 from typing import Any
 
 from ..migration.chunks import Chunk
@@ -16,6 +17,9 @@ from ..migration.survey import as_text
 from ..migration.wire import Misfit, encoder, row_bytes
 from ..migration.wire_sql import Field, loaded, quote
 from .sqlite import Database
+
+#: Columns of one result of SQLite, which has 2000 at most.
+WIDEST = 1900
 
 
 def key_expression(table: Table) -> str:
@@ -104,9 +108,7 @@ def exact_rows(
     for column in columns:
         name = quote(column.name)
         parts += [f"typeof({name})", f"CASE typeof({name}) WHEN 'text' THEN CAST({name} AS BLOB) ELSE {name} END"]
-    condition, values = where(table, chunk)
-    rows = db.query(f"SELECT {', '.join(parts)} FROM {quote(table.name)}{condition}{order(table)}", values)
-    for count, row in enumerate(rows, 1):
+    for count, row in enumerate(_side_by_side(db, table, chunk, parts), 1):
         if count in refused:
             yield offender(table, columns, refused[count][0], row, refused[count][1], ("type: text", "exclude"))
             continue
@@ -120,6 +122,20 @@ def exact_rows(
                 break
         else:
             yield row_bytes(fields)
+
+
+def _side_by_side(db: Database, table: Table, chunk: Chunk, parts: list[str]) -> Iterator[tuple]:
+    """Rows of many expressions: SQLite's results have at most 2000 columns, so it may take several at once."""
+    condition, values = where(table, chunk)
+    results = [
+        db.query(
+            f"SELECT {', '.join(parts[at : at + WIDEST])} FROM {quote(table.name)}{condition}{order(table)}", values
+        )
+        for at in range(0, len(parts), WIDEST)
+    ]
+    if len(results) == 1:
+        return results[0]
+    return (tuple(chain_rows.from_iterable(pieces)) for pieces in zip(*results, strict=True))
 
 
 def offender(

@@ -12,7 +12,8 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -54,6 +55,7 @@ class Database:
     def __init__(self, path: str, raw: Any, library: str, version: str):
         self.path, self.raw, self.library = path, raw, library
         self.version = tuple(int(part) for part in version.split(".")[:3])
+        self.helper: Database | None = None
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> Iterator[tuple]:
         """Rows as they are read: an iterator, at best consumed whole by something written in C."""
@@ -75,6 +77,37 @@ class Database:
         """First column of the first row, None when there is none."""
         return (self.row(sql, values) or (None,))[0]
 
+    def several(self, asks: Iterable[tuple[str, Sequence[Any]]], take: Callable[[list[tuple]], None]) -> None:
+        """The rows of several statements, in any order: two at a time where there is a helper (see :func:`in_step`).
+
+        :param take: is called with the rows of each, never twice at once
+        :raises Exception: one of :attr:`errors`, of the first statement that fails
+        """
+        todo, lock = iter(asks), threading.Lock()
+        failed: list[BaseException] = []
+
+        def work(db: Database) -> None:
+            try:
+                while not failed:
+                    with lock:
+                        ask = next(todo, None)
+                    if ask is None:
+                        return
+                    rows = list(db.query(*ask))
+                    with lock:
+                        take(rows)
+            except BaseException as problem:
+                failed.append(problem)
+
+        thread = threading.Thread(target=work, args=(self.helper,)) if self.helper else None
+        if thread:
+            thread.start()
+        work(self)
+        if thread:
+            thread.join()
+        if failed:
+            raise failed[0]
+
     def execute(self, sql: str, values: Sequence[Any] = ()) -> None:
         """One statement without rows. :raises Refused: with what SQLite says"""
         self.rows(sql, values)
@@ -93,7 +126,9 @@ class Database:
         self.execute("ROLLBACK")
 
     def close(self) -> None:
-        """Close it. Can be called twice."""
+        """Close it, and its helper. Can be called twice."""
+        if self.helper:
+            self.helper.close()
         self.raw.close()
 
     def __enter__(self) -> Database:
@@ -157,6 +192,27 @@ def connect(path: str, library: str = "auto", lock_timeout: float = 5.0, write: 
             raise
         raise refusal(path, problem) from problem
     return db
+
+
+def in_step(db: Database, lock_timeout: float) -> None:
+    """Begin a read transaction, and one of the same moment on a second connection, which becomes the helper.
+
+    SQLite computes without Python's lock, so that two connections make use of two processors. Where others write so
+    often that the two do not meet, there is no helper.
+    """
+    other = connect(db.path, db.library, lock_timeout)
+    for _attempt in range(5):
+        # It stays the same for as long as no other connection commits.
+        version = other.value("PRAGMA data_version")
+        db.begin()
+        other.begin()
+        if other.value("PRAGMA data_version") == version:
+            db.helper = other
+            return
+        db.end()
+        other.end()
+    other.close()
+    db.begin()
 
 
 def _writable(path: str) -> bool:

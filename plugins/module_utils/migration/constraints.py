@@ -196,8 +196,11 @@ _FAMILY = {"int2": "number", "int4": "number", "int8": "number", "numeric": "num
            "float8": "number", "text": "text", "varchar": "text"}  # fmt: skip
 
 
-def foreign_keys(made: Made, tables: Mapping[str, Made], given: Names) -> None:
-    """Foreign keys, NOT VALID first and then validated. ``tables``: by name in small letters."""
+def foreign_keys(made: Made, tables: Mapping[str, Made], given: Names, unvalidated: bool = False) -> None:
+    """Foreign keys, NOT VALID first and then validated. ``tables``: by name in small letters.
+
+    :param unvalidated: one with rows that have no parent holds for new rows only; otherwise it must hold
+    """
     for key in made.source.foreign_keys:
         sql = f"FOREIGN KEY ({', '.join(key.columns)}) REFERENCES {key.table}({', '.join(key.to)})"
         try:
@@ -206,8 +209,7 @@ def foreign_keys(made: Made, tables: Mapping[str, Made], given: Names) -> None:
             made.lost("foreign key", key.name or f"{made.source.name} to {key.table}", sql, str(problem))
             continue
         made.links.append(Statement("foreign key", name, text))
-        # One with rows that have no parent is refused before, unless it is to hold for new rows only.
-        if key.number not in made.profile.orphans:
+        if not unvalidated or key.number not in made.profile.orphans:
             valid = f"ALTER TABLE {relation(made.target)} VALIDATE CONSTRAINT {quoted(name)}"
             made.links.append(Statement("validate", name, valid))
 

@@ -84,7 +84,7 @@ def plan(inputs: Sequence[Input], chosen: Options, mode: str = "create") -> Plan
             constraints.indexes(made, given)
             constraints.checks(made, given)
         for made in tables.values():
-            constraints.foreign_keys(made, tables, Names())
+            constraints.foreign_keys(made, tables, Names(), chosen.foreign_keys == "unvalidated")
     views = _views(inputs, tables, given) if mode == "create" else ((), {})
     finished = tuple(_table(made, places[key], chosen, mode) for key, made in tables.items())
     warnings += [text for made in tables.values() for text in made.warnings]
@@ -325,4 +325,12 @@ def violations(made: Plan) -> list[tuple[str, Violation]]:
     return [
         (f"{table.name}.{column.name}", one)
         for table in made.tables for column in table.columns for one in column.violations
+    ]  # fmt: skip
+
+
+def stopping(made: Plan, on_violation: str) -> list[tuple[str, Violation]]:
+    """Those that keep the migration from beginning: all, or what no quarantine helps against."""
+    return [
+        (where, one) for where, one in violations(made)
+        if on_violation == "fail" or "on_violation: quarantine" not in one.remedies
     ]  # fmt: skip

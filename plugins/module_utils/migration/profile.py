@@ -134,6 +134,37 @@ def first_pass(table: SourceTable, columns: Sequence[SourceColumn]) -> str:
     return f"SELECT {', '.join(parts)} FROM {quoted(table.name)}"
 
 
+#: Rowids from which on a first pass is made in pieces, and the number of pieces.
+LONG, PIECES = 100_000, 8
+
+
+def pieces(table: SourceTable, first: int | None, last: int | None) -> list[tuple[str, tuple[int, ...]]]:
+    """Conditions (with their values) that make one pass of several."""
+    if first is None or last is None or last - first < LONG:
+        return [("", ())]
+    step = -(-(last - first + 1) // PIECES)
+    where = f" WHERE {quoted(table.rowid)} BETWEEN ? AND ?"
+    return [(where, (low, min(low + step - 1, last))) for low in range(first, last + 1, step)]
+
+
+def together(answers: Sequence[Sequence[Any]]) -> list[Any]:
+    """One answer of a first pass, of those of its pieces: counts are added; the least and the largest are kept."""
+    columns = list(zip(*answers, strict=True))
+    made: list[Any] = [sum(columns[0]), _of(min, columns[1]), _of(max, columns[2])]
+    for at in range(3, len(columns), 5):
+        values, usual, low, high, longest = columns[at : at + 5]
+        made += [sum(values), sum(usual), _of(min, low), _of(max, high), _of(max, longest)]
+    return made
+
+
+def _of(choose: Any, values: Sequence[Any]) -> Any:
+    known = [one for one in values if one is not None]
+    if len({isinstance(one, (int, float)) for one in known}) > 1:
+        # Text beside numbers: there is something odd, which the second pass looks at.
+        known = [one for one in known if isinstance(one, (int, float))]
+    return choose(known) if known else None
+
+
 def looked_at(table: SourceTable) -> list[SourceColumn]:
     """Columns of the first pass."""
     return [one for one in loaded(table) if one.name != table.alias]

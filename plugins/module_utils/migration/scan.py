@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from .conversions import RawText
@@ -22,6 +22,8 @@ class Source(Reader, Protocol):
     errors: tuple[type[Exception], ...]
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> Iterator[tuple]: ...
+
+    def several(self, asks: Iterable[tuple[str, Sequence[Any]]], take: Callable[[list[tuple]], None]) -> None: ...
 
 
 def rowids(db: Source, table: SourceTable, condition: str) -> tuple[str, ...]:

@@ -27,8 +27,10 @@ from .profile import (
     loaded,
     looked_at,
     odd,
+    pieces,
     plain,
     second_pass,
+    together,
     where,
 )
 from .scan import Source, as_text, each, rowids
@@ -99,7 +101,12 @@ def _profile(db: Source, table: SourceTable, chosen: Options, encoding: str) -> 
     rows, first, last = 0, None, None
     answers: list[Any] = []
     for start in range(0, max(len(looked), 1), AT_ONCE):
-        rows, first, last, *part = db.rows(first_pass(table, looked[start : start + AT_ONCE]))[0]
+        sql, found = first_pass(table, looked[start : start + AT_ONCE]), list[tuple]()
+        try:
+            db.several([(sql + piece, values) for piece, values in pieces(table, *_ends(db, table))], found.extend)
+        except db.errors:
+            found = db.rows(sql)  # which says what it means
+        rows, first, last, *part = together(found)
         answers += part
     columns: dict[str, ColumnProfile] = {}
     if table.alias:
@@ -128,6 +135,14 @@ def _profile(db: Source, table: SourceTable, chosen: Options, encoding: str) -> 
     _forms(db, table, chosen, columns, encoding)
     _sample(db, table, columns)
     return TableProfile(rows, columns, first, last, size, {}, _orphans(db, table))
+
+
+def _ends(db: Source, table: SourceTable) -> tuple[int | None, int | None]:
+    """The first and the last rowid, looked up, not searched."""
+    if not table.rowid:
+        return None, None
+    rowid, name = quoted(table.rowid), quoted(table.name)
+    return db.rows(f"SELECT (SELECT min({rowid}) FROM {name}), (SELECT max({rowid}) FROM {name})")[0]
 
 
 def _first_rows(db: Source, table: SourceTable, column: SourceColumn, made: ColumnProfile) -> dict[str, tuple]:

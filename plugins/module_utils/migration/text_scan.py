@@ -63,9 +63,12 @@ def _joined(
     rowid = quoted(table.rowid)
     sql = f"SELECT {cells} FROM {quoted(table.name)} WHERE {rowid} BETWEEN ? AND ?"
     found: set[str] = set()
-    for low in range(first, last + 1, step):
-        for row in db.query(sql, (low, min(low + step - 1, last))):
+
+    def take(rows: list[tuple]) -> None:
+        for row in rows:
             found.update(name for name, text in zip(columns, row, strict=True) if text is not None and "\0" in text)
+
+    db.several(((sql, (low, min(low + step - 1, last))) for low in range(first, last + 1, step)), take)
     return found
 
 

@@ -94,6 +94,8 @@ def _fast(column: Column, value: str, conversions: tuple[str, ...], version: tup
         raw = f"CASE WHEN {good} THEN coalesce(unhex({value}, '-'), '') ELSE '' END"
         return Field(f"CASE typeof({value}) WHEN 'text' THEN {raw} WHEN 'null' THEN NULL ELSE '' END", BYTEA)
     if kind == "jsonb":
+        if column.violations:
+            return None  # A key twice, say: the server would take it, and keep one.
         return Field(
             f"CASE typeof({value}) WHEN 'text' THEN char(1) || {value} WHEN 'null' THEN NULL ELSE x'00' END", TEXT
         )
@@ -137,16 +139,36 @@ def _moment(value: str, zoned: bool, bare: bool, version: tuple[int, ...]) -> st
         sizes = "0, 1, 6" if bare else "1, 6"
         zone = f" AND length({value}) - length({body}) IN ({sizes}) AND {value} NOT GLOB '*ZZ'"
     begin = f"substr({value}, 1, 19)"
-    seconds = f"unixepoch({begin})" if version >= UNIXEPOCH else f"CAST(strftime('%s', {begin}) AS INTEGER)"
     # With the signs where they belong, SQLite gives NULL for whatever is no digit. The fraction's digits are
     # padded: without a fraction only zeros are left.
-    total = f"({seconds} - {Y2K}) * 1000000 + substr({body} || '000000', 21, 6)"
+    total = f"({_seconds(begin, version)} - {Y2K}) * 1000000 + substr({body} || '000000', 21, 6)"
     date = f"substr({value}, 1, 10)"
     day = f"(substr({value}, 9, 2) < '29' OR date({date}, '+0 days') = {date})"
     tail = f"(length({body}) = 19 OR length({body}) BETWEEN 21 AND 26 AND substr({body}, 20, 1) = '.' "
     tail += f"AND substr({body}, 21) NOT GLOB '*[^0-9]*')"
-    shape = f"{value} GLOB '{MOMENT}' AND substr({value}, 12, 2) < '24' AND {tail}{zone} AND {day}"
-    return (
+    shape = (
+        f"{value} GLOB '{MOMENT}' AND {value} NOT GLOB '0000*' AND instr({value}, char(0)) = 0 "
+        f"AND substr({value}, 12, 2) < '24' AND {tail}{zone} AND {day}"
+    )
+    any_of_them = (
         f"CASE typeof({value}) WHEN 'text' THEN CASE WHEN {shape} THEN coalesce({total}, '') ELSE '' END "
         "WHEN 'null' THEN NULL ELSE '' END"
+    )
+    return f"CASE {_usual(value, version)} ELSE {any_of_them} END" if bare else any_of_them
+
+
+def _seconds(value: str, version: tuple[int, ...]) -> str:
+    return f"unixepoch({value})" if version >= UNIXEPOCH else f"CAST(strftime('%s', {value}) AS INTEGER)"
+
+
+def _usual(value: str, version: tuple[int, ...]) -> str:
+    """The two usual spellings, told in half the time: what SQLite spells the same way again has no other shape, and
+    does exist. For the fraction bytes are counted, so that nothing can stand behind a NUL."""
+    begin, digits = f"substr({value}, 1, 19)", "[0-9]" * 6
+    return (
+        f"WHEN length({value}) = 19 AND datetime({value}, '+0 days') = {value} AND {value} NOT GLOB '0000*' "
+        f"THEN ({_seconds(value, version)} - {Y2K}) * 1000000 "
+        f"WHEN length({value}) = 26 AND datetime({begin}, '+0 days') = {begin} AND {value} NOT GLOB '0000*' "
+        f"AND substr({value}, 20) GLOB '.{digits}' AND length(CAST({value} AS BLOB)) = 26 "
+        f"THEN ({_seconds(begin, version)} - {Y2K}) * 1000000 + substr({value}, 21)"
     )

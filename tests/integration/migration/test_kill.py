@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.landfall.stack.plugins.module_utils.migration.problems import Stopped
-from lab.postgres import Cluster
+from lab.postgres import Server
 
 from . import ground
 
@@ -61,10 +61,10 @@ def test_killed_after_the_end_nothing_is_done_again(tmp_path: Path, dsn: str, li
     assert again.returncode == 0 and not json.loads(again.stdout)["changed"]
 
 
-def test_postgres_is_killed(tmp_path: Path, library: str) -> None:
-    cluster = Cluster()
+def test_postgres_is_killed(tmp_path: Path, cluster: Server, library: str) -> None:
+    mine = type(cluster)()
     try:
-        dsn = cluster.database("crash")
+        dsn = mine.database("crash")
         path = ground.shop(tmp_path / "shop.db")
         made = ground.plan(path, library)
         for phase in ("load", "index", "verify"):
@@ -73,18 +73,18 @@ def test_postgres_is_killed(tmp_path: Path, library: str) -> None:
             def crash(state, phase: str = phase, told: list = told) -> None:
                 if state.phase == phase and (state.rows >= 1000 or phase != "load" or state.rows_before) and not told:
                     told.append(1)
-                    cluster.kill()
+                    mine.kill()
 
             with pytest.raises(Exception):  # noqa: B017 - whatever a lost server raises
                 ground.run(made, dsn, library, on_progress=crash)
             assert told
-            cluster.start()
+            mine.start()
             assert ground.tables(dsn) == set()
         result = ground.run(made, dsn, library)
         assert result["resumed"]
         ground.shop_is_there(dsn)
     finally:
-        cluster.remove()
+        mine.remove()
 
 
 def test_a_worker_is_killed(tmp_path: Path, dsn: str, library: str) -> None:

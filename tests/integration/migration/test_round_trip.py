@@ -20,7 +20,7 @@ from ansible_collections.landfall.stack.plugins.module_utils.migration import wi
 from ansible_collections.landfall.stack.plugins.module_utils.migration.plan import Column
 from lab.postgres import Cluster
 
-MANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MANY = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 TEXT = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=40)
 MOMENTS = st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999999))
 ZONED = MOMENTS.filter(lambda moment: 1 < moment.year < 9999)

@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 import pickle
+import sqlite3
 import struct
 from decimal import Decimal
 
 import pytest
 
-from ansible_collections.landfall.stack.plugins.module_utils.migration import chunks, wire
+from ansible_collections.landfall.stack.plugins.module_utils.migration import chunks, wire, wire_sql
 from ansible_collections.landfall.stack.plugins.module_utils.migration.catchup import followed, guards, triggers
+from ansible_collections.landfall.stack.plugins.module_utils.migration.conversions import chain
 from ansible_collections.landfall.stack.plugins.module_utils.migration.journal import DONE, FRESH, RESUME, decide
 from ansible_collections.landfall.stack.plugins.module_utils.migration.plan import Column, Plan, Table
 from ansible_collections.landfall.stack.plugins.module_utils.migration.problems import SourceMoved, ValueMisfit
@@ -121,3 +123,56 @@ def test_followed_tables_have_triggers_and_guards() -> None:
     assert [one.number for one in tables] == [0] and "kv" in faults[0]
     assert len(triggers(tables[0])) == 3 and '"od""d"' in triggers(tables[0])[0]
     assert all("RAISE(ABORT" in sql for sql in guards(tables[0]))
+
+
+MOMENTS = [
+    "2024-01-01 10:00:00",
+    "2024-01-01T10:00:00",
+    "2024-02-30 10:00:00",
+    "2024-02-29T10:00:00.5",
+    "0000-01-01 00:00:00",
+    "0001-01-01 00:00:00",
+    "9999-12-31 23:59:59.999999",
+    "2024-01-01 24:00:00",
+    "2024-01-01 10:00:60",
+    " 024-01-01 10:00:00",
+    "2024-01-01 10:00:00\0x",
+    "2024-01-01 10:00:00.123456",
+    "2024-02-30 10:00:00.123456",
+    "2024-01-01 10:00:00.123456\0x",
+    "2024-01-01 10:00:00.12345a",
+    "2024-01-01 10:00:00.1",
+    "2024-01-01 10:00:00Z",
+    "2024-01-01 10:00:00.25+00:00",
+    "2024-01-01 10:00:00+01:00",
+    "1969-12-31 23:59:59.999999",
+    "x" * 19,
+    "x" * 26,
+    1234567890123456789,
+    2460310.5,
+    b"2024-01-01 10:00:00",
+    None,
+]
+
+
+@pytest.mark.parametrize("version", [(3, 37, 0), sqlite3.sqlite_version_info])
+@pytest.mark.parametrize("declared", ["", "TIMESTAMP", "TEXT"])
+@pytest.mark.parametrize(("pg_type", "conversion"), [
+    ("timestamp without time zone", ""), ("timestamp with time zone", ""),
+    ("timestamp with time zone", "iso_to_timestamptz"),
+])  # fmt: skip
+def test_sqlite_reads_a_moment_as_python_does_or_leaves_it(pg_type, conversion, declared, version) -> None:
+    encoder = "timestamptz" if "with time" in pg_type else "timestamp"
+    column = Column("v", "v", declared, pg_type, encoder, conversion)
+    exact = wire.encoder(column, chain(conversion, encoder) if conversion else None)
+    db = sqlite3.connect(":memory:")
+    db.execute(f"CREATE TABLE t (v {declared})")
+    taken = 0
+    for value in MOMENTS:
+        db.execute("DELETE FROM t")
+        db.execute("INSERT INTO t VALUES (?)", (value,))
+        [(made, kept)] = db.execute(f"SELECT {wire_sql.field(column, version).sql}, v FROM t")
+        if isinstance(made, int):
+            taken += 1
+            assert exact(kept) == struct.pack("!q", made), value
+    assert taken >= 2
