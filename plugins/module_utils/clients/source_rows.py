@@ -99,7 +99,7 @@ def exact_rows(
     :param refused: rows (numbers in the chunk, from 1) that the server refused: the column's number and the reason
     """
     columns = loaded(table)
-    encoders = [_encoder(column) for column in columns]
+    encoders = [exact_encoder(column) for column in columns]
     parts = [key_expression(table)]
     for column in columns:
         name = quote(column.name)
@@ -141,6 +141,7 @@ def offender(
     return Offender(found, raw, record)
 
 
-def _encoder(column: Column) -> Callable[[Any], bytes | None]:
+def exact_encoder(column: Column) -> Callable[[Any], bytes | None]:
+    """The encoder of a column's values as SQLite has them, conversions included. :raises Misfit: when one does not fit"""
     made = chain(column.conversion, column.encoder, scale_of(column.pg_type)) if column.conversion else None
     return encoder(column, made)
