@@ -12,19 +12,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..migration.catchup import CHANGES, CREATE, GUARD, PREFIX, Followed, followed, guards, triggers, upsert
 from ..migration.chunks import Chunk
-from ..migration.plan import Plan
+from ..migration.plan import Plan, Table
 from ..migration.problems import Stopped, ValueMisfit
 from ..migration.wire import Misfit, row_bytes
-from ..migration.wire_sql import loaded
+from ..migration.wire_sql import exact_encoder, loaded
 from . import postgres, sqlite
 from .pg_swap import set_sequence
 from .pg_target import Target
 from .postgres import quote
-from .source_rows import Offender, exact_encoder, exact_rows
+from .source_rows import Offender, exact_rows
 
 #: Changes that are applied in one transaction of PostgreSQL.
 BATCH = 2000
@@ -273,6 +274,13 @@ class Follower:
                     raise ValueMisfit(row.found)
                 yield row
 
+    def given_out(self, table: Table) -> Table:
+        """The table with what its AUTOINCREMENT has given out until now, also to rows that are gone again."""
+        if table.sequence is None or not self.db.row("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'"):
+            return table
+        last = int(self.db.value("SELECT seq FROM sqlite_sequence WHERE name = ?", (table.name,)) or 0)
+        return replace(table, sequence=(table.sequence[0], max(table.sequence[1], last + 1)))
+
     def drain(self, enough: int = 200, seconds: float = 600.0) -> int:
         """Apply changes until few are left. How many were applied. :raises Stopped: they come faster than they go"""
         until, applied = time.monotonic() + seconds, 0
@@ -309,7 +317,7 @@ def cutover(followers: Sequence[Follower], switch: Callable[[], Any] = lambda: N
             one.bring(rows)
             applied += len(rows)
             for table in one.tables.values():
-                set_sequence(one.target, table.table, one.schema)
+                set_sequence(one.target, one.given_out(table.table), one.schema)
         switch()
         for one in followers:
             guard(one.db, one.tables.values())

@@ -9,12 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..migration.chunks import Chunk
-from ..migration.conversions import chain
-from ..migration.pg_types import scale_of
 from ..migration.plan import Column, Table
 from ..migration.survey import as_text
-from ..migration.wire import Misfit, encoder, row_bytes
-from ..migration.wire_sql import Field, loaded, quote
+from ..migration.wire import Misfit, row_bytes
+from ..migration.wire_sql import Field, exact_encoder, loaded, quote
 from .sqlite import Database
 
 
@@ -139,9 +137,3 @@ def offender(
     }
     record = {column.name: [row[1 + 2 * at], plain_bytes(row[2 + 2 * at]).hex()] for at, column in enumerate(columns)}
     return Offender(found, raw, record)
-
-
-def exact_encoder(column: Column) -> Callable[[Any], bytes | None]:
-    """The encoder of a column's values as SQLite has them, conversions included. :raises Misfit: when one does not fit"""
-    made = chain(column.conversion, column.encoder, scale_of(column.pg_type)) if column.conversion else None
-    return encoder(column, made)

@@ -12,13 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .plan import Column, Plan, Table
+from .schema import CHANGES, GUARD
+from .schema import NOTE as PREFIX
 from .wire_sql import loaded, quote
 
-#: In the source. seq never falls, also when all rows are taken away.
-CHANGES = "landfall_changes"
-PREFIX, GUARD = "landfall_note_", "landfall_moved_"
 #: Columns that a key may have. Columns without a type keep a value's class.
 WIDTH = 8
+#: seq never falls, also when all rows are taken away.
 CREATE = (
     f"CREATE TABLE IF NOT EXISTS {CHANGES} (seq INTEGER PRIMARY KEY AUTOINCREMENT, tab INTEGER NOT NULL, "
     f"{', '.join(f'k{number}' for number in range(WIDTH))})"
@@ -51,8 +51,8 @@ def followed(plan: Plan, source: int = 0) -> tuple[list[Followed], list[str]]:
             faults.append(f"table {table.name}: tables WITHOUT ROWID cannot be followed while they change")
         elif not table.key or len(keys) != len(table.key) or len(keys) > WIDTH:
             faults.append(
-                f"table {table.name}: only tables with a primary key of 1 to {WIDTH} columns, all of them migrated, can "
-                "be followed while they change"
+                f"table {table.name}: only tables with a primary key of 1 to {WIDTH} columns, all of them migrated, "
+                "can be followed while they change"
             )
         else:
             found.append(Followed(number, table, keys))
