@@ -192,7 +192,8 @@ class Follower:
         test = " AND ".join(f"{name} IS ?" for name in names)
         rowid, table = sqlite.quoted(one.table.rowid), sqlite.quoted(one.table.name)
         sql = f"SELECT {rowid}, {', '.join(names)} FROM {table} WHERE {test}"
-        rowids, gone = set(), []
+        rowids: set[int] = set()
+        gone: list[Key] = []
         for key in keys:
             found = self.db.rows(sql, key)
             rowids.update(row[0] for row in found)

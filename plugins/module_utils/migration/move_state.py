@@ -23,14 +23,27 @@ STATES = {
 }
 #: In these the services belong on PostgreSQL.
 ON_POSTGRES = ("cut_over", "moved", "returning", "finished")
-#: In these writes are refused on both sides, or will be by the services that are not switched yet.
-BETWEEN = ("cut_over", "returning", "returned")
 
 
 def entered(before: Mapping[str, Any], state: str, now: float, more: Mapping[str, Any]) -> dict[str, Any]:
-    """The record of a move that enters a state. :param now: seconds since 1970"""
+    """The record of a move that enters a state. :param now: seconds since 1970
+
+    ``serves`` is the side that a deployment gives to the services: sqlite or postgresql.
+    """
     history = [*before.get("history", ()), [state, round(now, 3)]][-50:]
-    return {**before, **more, "state": state, "since": round(now, 3), "history": history}
+    serves = "postgresql" if state in ON_POSTGRES else "sqlite"
+    return {**before, **more, "state": state, "serves": serves, "since": round(now, 3), "history": history}
+
+
+def would(step: str, state: str) -> bool:
+    """Whether a step of the module database_move changes something in a state; that of a catch-up is not known."""
+    return state in {
+        "loaded": ("none", "preparing", "loading"),
+        "cut_over": ("none", "preparing", "loading", "following"),
+        "brought_back": ("cut_over", "moved", "returning"),
+        "sealed": ("cut_over", "returned"),
+        "finished": ("preparing", "loading", "following", "moved"),
+    }.get(step, ())
 
 
 def lines(name: str, state: Mapping[str, Any], progress: Mapping[str, Any], now: float) -> list[str]:
