@@ -1,7 +1,7 @@
 """One lab: a network with a DNS server, an ACME CA, a registry, an S3 server, and systemd hosts on it.
 
-Each lab has a name (``demo`` for `make demo`, ``test`` for the suite, ``bench`` for `make bench-rollout`, ``move``), a network
-of its own and a state directory ``.lab/<name>/`` with the SSH key, the known_hosts file, the lab's CA and an
+Each lab has a name (``demo`` for `make demo`, ``test`` for the suite, ``bench`` for `make bench-rollout`, ``move``), a
+network of its own and a state directory ``.lab/<name>/`` with the SSH key, the known_hosts file, the lab's CA and an
 inventory fragment.
 """
 
