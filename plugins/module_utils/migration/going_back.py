@@ -67,7 +67,8 @@ class WayBack:
         for one in tried:
             if repr(one) not in found and self.is_that(one, wanted):
                 found[repr(one)] = one
-        return list(found.values())
+        # Of a column that keeps words, a word.
+        return sorted(found.values(), key=lambda one: self.sample is not None and type(one) is not type(self.sample))
 
     def value(self, wanted: Any) -> Any:
         """The likeliest. :raises Impossible: there is none"""
@@ -97,7 +98,9 @@ def _candidates(column: Column, wanted: Any, sample: Any) -> Iterator[Any]:
         clock = (_MOMENT + timedelta(microseconds=wanted)).time()
         yield from (clock.isoformat(), clock.isoformat("microseconds"), time.isoformat(clock, "minutes"))
     elif kind == "bool":
-        yield from _WORDS[int(bool(wanted))]
+        words = _WORDS[int(bool(wanted))]
+        like = next((group.index(sample) for group in _WORDS if sample in group), 0)
+        yield from (words[like], *words)
     elif kind == "uuid":
         yield from (wanted.upper(), wanted.replace("-", ""), bytes.fromhex(wanted.replace("-", "")))
     elif isinstance(wanted, bytes):
