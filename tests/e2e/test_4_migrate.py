@@ -193,7 +193,7 @@ class People:
                 # The end of the test may fall into a time in which writes are refused.
                 assert status in (0, 429) or status >= 500, f"a write was answered {status}, which no client repeats"
                 self.retried[str(status)] += 1
-                time.sleep(0.4)
+                time.sleep(1)
             self.taken[name][f"{name}-{number // 10}/{message}"] = answer
             self.acknowledged.append(time.monotonic())
 

@@ -57,7 +57,7 @@ def bring_back(
     A source that takes writes already was brought back by a run that was killed later, and is left alone.
 
     :param connection: of its own, after verifier.numbers_only, :param incomplete: go back without what cannot go back
-    :param others: tables of the schema that have nothing to do with it
+    :param others: tables of the schema, and columns as ``table.column``, that were there and are not moved
     :raises Incomplete: unless told :param incomplete:; no source was changed
     """
     outcome = Outcome(left=list(outside(connection, plan, others)))
@@ -84,18 +84,23 @@ def bring_back(
     return outcome
 
 
-def outside(connection: Connection, plan: Plan, others: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Tables and columns of the schema that were not there at the move, and hold something."""
-    columns: dict[str, list[str]] = {}
+def columns_of(connection: Connection, schema: str) -> dict[str, list[str]]:
+    """The tables of a schema, each with its columns, but for the generated ones."""
+    found: dict[str, list[str]] = {}
     sql = (
         "SELECT c.relname, a.attname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a "
         "ON a.attrelid = c.oid WHERE n.nspname = %s AND c.relkind IN ('r', 'p') AND a.attnum > 0 "
         "AND NOT a.attisdropped AND a.attgenerated = '' ORDER BY 1, a.attnum"
     )
-    for table, column in connection.execute(sql, (plan.schema,)).fetchall():
-        columns.setdefault(table, []).append(column)
+    for table, column in connection.execute(sql, (schema,)).fetchall():
+        found.setdefault(table, []).append(column)
+    return found
+
+
+def outside(connection: Connection, plan: Plan, others: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Tables and columns of the schema that were not there at the move, and hold something."""
     known = {table.target: {column.target for column in table.columns} for table in plan.tables}
-    for name, names in columns.items():
+    for name, names in columns_of(connection, plan.schema).items():
         there = f"{quote(plan.schema)}.{quote(name)}"
         if name not in known:
             if name not in others and connection.execute(f"SELECT EXISTS (SELECT 1 FROM {there})").fetchone()[0]:
@@ -103,7 +108,8 @@ def outside(connection: Connection, plan: Plan, others: Sequence[str]) -> Iterat
             continue
         for column in names:
             test = f"SELECT EXISTS (SELECT 1 FROM {there} WHERE {quote(column)} IS NOT NULL)"
-            if column not in known[name] and connection.execute(test).fetchone()[0]:
+            new = column not in known[name] and f"{name}.{column}" not in others
+            if new and connection.execute(test).fetchone()[0]:
                 yield {"table": name, "key": "*", "reason": f"SQLite has no column {column}; it was not migrated"}
 
 

@@ -27,7 +27,7 @@ from ..migration.options import options
 from ..migration.plan import Plan
 from ..migration.problems import Stopped
 from . import changelog, json_load, migrate, migration_plan, pg_changes, snapshot, sqlite
-from .bring_back import Incomplete, Outcome, bring_back
+from .bring_back import Incomplete, Outcome, bring_back, columns_of
 from .files import write_atomic
 from .migration_report import write_report
 from .pg_target import Target
@@ -38,6 +38,8 @@ from .verifier import Verifier, numbers_only
 ENOUGH = 50
 #: Up to so many bytes of SQLite every row is compared at the cutover, above only the numbers of rows.
 COMPARE = 64 << 20
+#: Seconds to wait for another run, as one whose controller was killed.
+PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
@@ -97,11 +99,16 @@ class Move:
     def lock(self) -> Iterator[None]:
         """Nobody else works on this move. :raises Stopped: somebody does. The lock dies with its process."""
         os.makedirs(self.request.directory, mode=0o700, exist_ok=True)
+        until = time.monotonic() + PATIENCE
         with open(self.path("lock"), "a", encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise Stopped("another run works on this move; wait for its end, and run again") from None
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except OSError:
+                    if time.monotonic() > until:
+                        raise Stopped("another run works on this move; wait for its end, and run again") from None
+                    time.sleep(0.2)
             yield
 
     def plan(self) -> Plan:
@@ -129,13 +136,12 @@ class Move:
 
     # -- load ------------------------------------------------------------------------------------------------------
     def load(self) -> dict[str, Any]:
-        """Backup, schema, load, verification, catch-up; the services go on. {changed, applied, pending, result}"""
+        """Backup, schema, load, verification, catch-up; the services go on. {changed, applied, result}"""
         told, state = self.request, self.state()
         now = str(state["state"])
+        _no_rollback(now)
         if now in move_state.ON_POSTGRES:
             return {"changed": False, "result": {}}
-        if now == "finished":
-            raise Stopped("this move was finished; take its directory away to begin another one")
         fresh = told.restart or now not in ("loading", "following") or bool(state.get("stale"))
         if not fresh and state.get("digest") != told.digest:
             raise Stopped(
@@ -192,9 +198,11 @@ class Move:
         target = Target(told.dsn, plan, on_existing=settings.on_existing)
         with contextlib.closing(target.connection) as connection:
             problems = target.problems()
-            sql = "SELECT tablename FROM pg_tables WHERE schemaname = %s"
             mine = {table.target for table in plan.tables} | {str(one["table"]) for one in told.registries}
-            others = sorted({row[0] for row in connection.execute(sql, (plan.schema,)).fetchall()} - mine)
+            columns = columns_of(connection, plan.schema)
+        others = sorted(set(columns) - mine)
+        if told.mode == "existing":
+            others += [f"{table}.{column}" for table in sorted(mine & set(columns)) for column in columns[table]]
         if problems:
             raise Stopped("; ".join(problems))
         self.save("preparing", digest=told.digest, sources=list(told.sources), others=others, stale=False)
@@ -272,6 +280,7 @@ class Move:
         state = self.state()["state"]
         if state in ("cut_over", "moved", "finished"):
             return {"changed": False, "applied": 0, "seconds": 0.0}
+        _no_rollback(str(state))
         if state != "following":
             raise Stopped(f"nothing is loaded that could be cut over to (the state is {state}); load first")
         plan = self.plan()
@@ -450,6 +459,12 @@ class Move:
         if state in ("none", "finished"):
             return {"changed": False}
         raise Stopped(f"the move is in the middle of a switch (the state is {state}); end the cutover or the rollback")
+
+
+def _no_rollback(state: str) -> None:
+    """:raises Stopped: a rollback is under way"""
+    if state in ("returning", "returned"):
+        raise Stopped("a rollback is not at its end; run phase=rollback again, then this")
 
 
 def _cannot(problem: Incomplete) -> str:
