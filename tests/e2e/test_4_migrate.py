@@ -25,11 +25,10 @@ from lab.lab import PROJECT
 from lab.shell import wait_for
 from lab.site import Run, Site
 
+from .conftest import open_lab
 from .journey import run as journey
 
 DOMAIN = "jarvis.localhost"
-#: where this host stands in its lab
-MOVER = 210
 PASSWORD = "correct horse battery staple"
 
 
@@ -69,9 +68,9 @@ class Mover:
 
     def __init__(self, lab: Any) -> None:
         self.lab = lab
-        self.address = lab.host("mover", image="landfall-lab/host-docker:trixie", last=MOVER)
-        self.site = Site(lab, host="mover", inventory="inventory-move")
-        self.site.write_inventory("mover")
+        self.address = lab.host(image="landfall-lab/host-docker:trixie")
+        self.site = Site(lab)
+        self.site.write_inventory()
         self.secret = uuid.uuid4().hex
         self.extra = {"landfall_stacks": [stack(self.address, self.secret)], "stack": "jarvis"}
 
@@ -238,16 +237,19 @@ class People:
 
 
 @pytest.fixture(scope="module")
-def mover(lab):
-    if not os.environ.get("LANDFALL_KEEP"):
-        lab.remove_host("mover")
-    mover = Mover(lab)
+def own_lab():
+    # A host of its own under the names that the lab's DNS knows.
+    yield from open_lab("move")
+
+
+@pytest.fixture(scope="module")
+def mover(own_lab):
+    own_lab.remove_host("host")
+    mover = Mover(own_lab)
     mover.postgres()
     mover.play("site")
     mover.site.sh("ufw allow from 172.16.0.0/12 to any port 5432 proto tcp >/dev/null")
-    yield mover
-    if not os.environ.get("LANDFALL_KEEP"):
-        lab.remove_host("mover")
+    return mover
 
 
 def killed_play(mover: Mover) -> None:

@@ -289,7 +289,7 @@ class Move:
                 one.drain(ENOUGH)
 
             def switch() -> None:
-                self._same_tables(plan)
+                self._same_tables(plan, followers)
                 self._registries()
                 tables = [table for one in followers for table in one.tables.values()]
                 pg_changes.note(followers[0].connection, plan, tables)
@@ -304,17 +304,19 @@ class Move:
         self.save("cut_over", hold_s=done["seconds"], verify_s=verified, refused_since=began)
         return {"changed": True, **done, "verify_s": verified}
 
-    def _same_tables(self, plan: Plan) -> None:
+    def _same_tables(self, plan: Plan, followers: Sequence[changelog.Follower]) -> None:
         """:raises Stopped: a table of a source is not what was loaded"""
-        for source, path in zip(plan.sources, self.request.sources, strict=True):
-            seen = []
-            for name in (source.path, path):
-                with sqlite.connect(name, self.request.library, self.request.lock_timeout) as db:
-                    sql = "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT GLOB 'sqlite_*'"
-                    seen.append({row for row in db.rows(sql) if row[0] != CHANGES})
-            if seen[0] != seen[1]:
-                names = ", ".join(sorted({row[0] for row in seen[0] ^ seen[1]}))
-                raise Stopped(f"{path}: tables were changed since the load: {names}. Load anew with restart: true")
+        told = self.request
+        sql = "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT GLOB 'sqlite_*' AND name <> ?"
+        for one, source in zip(followers, plan.sources, strict=True):
+            with sqlite.connect(source.path, told.library, told.lock_timeout) as db:
+                before = set(db.rows(sql, (CHANGES,)))
+            # Through the connection that holds the lock: to open the file once more would drop it.
+            names = ", ".join(sorted({row[0] for row in before ^ set(one.db.rows(sql, (CHANGES,)))}))
+            if names:
+                raise Stopped(
+                    f"{one.db.path}: tables were changed since the load: {names}. Load anew with restart: true"
+                )
 
     def _open_again(self, plan: Plan, followers: Sequence[changelog.Follower]) -> None:
         pg_changes.guard(followers[0].connection, plan)
