@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return edge(rest)
         verbs = {"status": _status, "releases": _releases, "logs": _logs, "maintenance": _maintenance}
         verbs |= {"watch": _watch, "timeline": _timeline, "rollback": _rollback, "recover": _recover}
-        verbs |= {"migrate": _migrate}
+        verbs["migrate"] = _migrate
         return verbs[args.verb](args)
     except Wrong as problem:
         print(f"landfall {args.verb}: {problem}", file=sys.stderr)
