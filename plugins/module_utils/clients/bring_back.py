@@ -230,7 +230,8 @@ class _Back:
                     f"DELETE FROM {self.name} WHERE {sqlite.quoted(self.one.table.rowid)} = ?", (before[""],)
                 )
                 self.outcome.deleted += said not in new
-        for said, values in new.items():
+        # Rows that were there keep their rowids; SQLite must not give those to new ones.
+        for said, values in sorted(new.items(), key=lambda one: "" not in one[1]):
             self._put(values, touched[said], wanted[said], old[said])
         self._sequence()
 

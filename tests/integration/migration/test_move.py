@@ -134,6 +134,9 @@ def write_here(told: dict[str, Any], mark: str) -> None:
 
 def write_there(told: dict[str, Any], mark: str) -> None:
     """The same to PostgreSQL."""
+    # The last row of SQLite, and one that sorts before it: its place there must not be taken.
+    there(told, "UPDATE sessions SET user_id = %s WHERE id NOT IN ('s0', 's3')", mark)
+    there(told, "INSERT INTO sessions VALUES (%s, 'u1', '2024-02-02T00:00:00+00:00')", f"a-{mark}")
     there(told, "INSERT INTO sessions VALUES (%s, 'u1', '2024-02-02T00:00:00+00:00')", f"pg-{mark}")
     there(told, "INSERT INTO turns VALUES (%s, 1, 'hello from there', 0.25)", f"pg-{mark}")
     there(told, "DELETE FROM sessions WHERE id = 's3'")
