@@ -126,8 +126,7 @@ import traceback
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ansible_collections.landfall.stack.plugins.module_utils.clients import json_target, postgres, target_schema
-from ansible_collections.landfall.stack.plugins.module_utils.migration import json_file, json_records, options
+from ansible_collections.landfall.stack.plugins.module_utils.clients import json_load, json_target
 from ansible_collections.landfall.stack.plugins.module_utils.migration.problems import Stopped
 
 try:
@@ -151,36 +150,13 @@ ARGUMENTS = {
 }
 
 
-def load(params: dict, keep: bool) -> tuple[json_records.JsonPlan, dict]:
-    """Plan, load, compare; the plan and the counts."""
-    with open(params["src"], encoding="utf-8", errors="strict") as stream:
-        found = json_file.records(stream.read(), params["records"])
-    columns = options.fields(params["columns"])
-    connection = postgres.connect(params["dsn"], "landfall json_to_postgres")
-    try:
-        there = [one for one in target_schema.tables(connection, params["schema"]) if one.name == params["table"]]
-        plan = json_records.plan(
-            found,
-            params["schema"],
-            params["table"],
-            params["key"],
-            params["key_column"],
-            params["document"],
-            columns,
-            there[0] if there else None,
-        )
-        return plan, json_target.load(connection, plan, keep)
-    finally:
-        connection.close()
-
-
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     if psycopg is None:
         module.fail_json(msg=missing_required_lib("psycopg (python3-psycopg)"), exception=PSYCOPG_ERROR)
     src, table = module.params["src"], f"{module.params['schema']}.{module.params['table']}"
     try:
-        plan, counts = load(module.params, not module.check_mode)
+        plan, counts = json_load.load(module.params, not module.check_mode)
     except OSError as problem:
         module.fail_json(msg=f"{src}: {problem.strerror}. Check the path and the rights on the host")
     except UnicodeDecodeError as problem:

@@ -12,9 +12,9 @@ from lab.publish import jarvis, stand_ins
 from lab.site import Site
 
 
-@pytest.fixture(scope="session")
-def lab():
-    lab = Lab(os.environ.get("LANDFALL_E2E_LAB", "test"))
+def open_lab(name: str):
+    """A lab with its services and Jarvis's images; taken away again, unless LANDFALL_KEEP says otherwise."""
+    lab = Lab(name)
     images.ensure(*images.recipes())
     lab.services()
     (lab.state / "ca.pem").write_text(lab.acme_root() or "")
@@ -23,6 +23,11 @@ def lab():
     yield lab
     if not os.environ.get("LANDFALL_KEEP"):
         lab.down()
+
+
+@pytest.fixture(scope="session")
+def lab():
+    yield from open_lab(os.environ.get("LANDFALL_E2E_LAB", "test"))
 
 
 @pytest.fixture(scope="session")

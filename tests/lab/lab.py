@@ -1,7 +1,7 @@
 """One lab: a network with a DNS server, an ACME CA, a registry, an S3 server, and systemd hosts on it.
 
-Each lab has a name (``demo`` for `make demo`, ``test`` for the suite, ``bench`` for `make bench-rollout`), a network
-of its own and a state directory ``.lab/<name>/`` with the SSH key, the known_hosts file, the lab's CA and an
+Each lab has a name (``demo`` for `make demo`, ``test`` for the suite, ``bench`` for `make bench-rollout`, ``move``), a
+network of its own and a state directory ``.lab/<name>/`` with the SSH key, the known_hosts file, the lab's CA and an
 inventory fragment.
 """
 
@@ -76,7 +76,7 @@ class Net:
         return f"fd4c:616e:6466:{self.octet:x}::{last:x}"
 
 
-OCTETS = {"demo": 99, "test": 98, "molecule": 97, "bench": 96}
+OCTETS = {"demo": 99, "test": 98, "molecule": 97, "bench": 96, "move": 95}
 DNS, ACME, REGISTRY, S3, ACME_SHORT, APT_REPO, HOST = 2, 3, 4, 5, 6, 7, 10
 
 
@@ -307,7 +307,7 @@ class Lab:
 
     def port(self, what: str) -> int:
         """Ports on 127.0.0.1 of this machine: the demo's may be chosen, the test labs' stand apart from them."""
-        offset = {"demo": 0, "test": 1000, "molecule": 2000, "bench": 3000}[self.name]
+        offset = {"demo": 0, "test": 1000, "molecule": 2000, "bench": 3000, "move": 4000}[self.name]
         default = {"http": 8080, "https": 8443, "registry": 5005}[what] + offset
         return int(os.environ.get(f"LANDFALL_{self.name.upper()}_{what.upper()}_PORT", default))
 

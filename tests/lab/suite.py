@@ -52,6 +52,7 @@ def lanes() -> tuple[list[Step], list[Step]]:
     two = [
         pytest_step("e2e", *site, "--durations=12", minutes=45),
         pytest_step("migration", "tests/integration/migration", "--durations=12"),
+        pytest_step("e2e-migrate", "tests/e2e/test_4_migrate.py", "-s"),
     ]
     return one, two
 

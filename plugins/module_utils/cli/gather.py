@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from ..clients import x509
 from ..clients.docker import PROJECT_LABEL, DockerCli
@@ -77,4 +79,19 @@ def certificates(edge: str, now: datetime | None = None) -> Sequence[Certificate
             continue
         left = (seen.not_after - moment).total_seconds() / 86400
         found.append(Certificate(path.parent.name, seen.names, left, seen.issuer, seen.self_signed))
+    return found
+
+
+def moves(directory: str) -> dict[str, dict[str, Any]]:
+    """Stack → ``state`` and ``progress`` of the move of its data, {} of what is not known."""
+    found = {}
+    for name in sorted(os.listdir(directory)) if os.path.isdir(directory) else []:
+        told = {}
+        for part in ("state", "progress"):
+            try:
+                told[part] = json.loads(Path(directory, name, f"{part}.json").read_text(encoding="utf-8"))
+            except FileNotFoundError:
+                told[part] = {}
+        if told["state"]:
+            found[name] = told
     return found

@@ -21,6 +21,7 @@ from . import gather, status
 
 ROOT = "/opt/landfall"
 EDGE = "/etc/landfall/edge"
+MOVES = "/var/lib/landfall/migration"
 
 
 class Wrong(Exception):
@@ -55,6 +56,11 @@ def parser() -> argparse.ArgumentParser:
     flag = verbs.add_parser("maintenance", help="show a maintenance page instead of the stack")
     flag.add_argument("state", choices=("on", "off"))
     flag.add_argument("stack")
+    moved = verbs.add_parser("migrate", help="how far the move of a stack's data is")
+    moved.add_argument("action", choices=("status",))
+    moved.add_argument("stack", nargs="?", default="", help="all, when not given")
+    moved.add_argument("--directory", default=MOVES, help=f"where moves keep their state ({MOVES})")
+    moved.add_argument("--json", action="store_true", help="for programs")
     for name, text in (("certificates", "list or renew certificates"), ("edge", "nginx of this host")):
         verbs.add_parser(name, help=text, add_help=False)
     return top
@@ -76,6 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return edge(rest)
         verbs = {"status": _status, "releases": _releases, "logs": _logs, "maintenance": _maintenance}
         verbs |= {"watch": _watch, "timeline": _timeline, "rollback": _rollback, "recover": _recover}
+        verbs["migrate"] = _migrate
         return verbs[args.verb](args)
     except Wrong as problem:
         print(f"landfall {args.verb}: {problem}", file=sys.stderr)
@@ -211,4 +218,19 @@ def _maintenance(args: argparse.Namespace) -> int:
     elif os.path.exists(path):
         os.unlink(path)
     print(f"maintenance is {args.state} for {args.stack}")
+    return 0
+
+
+def _migrate(args: argparse.Namespace) -> int:
+    from ..migration.move_state import lines
+
+    found = gather.moves(args.directory)
+    if args.stack and args.stack not in found:
+        raise Wrong(f"no data of {args.stack!r} has been moved; here are: {', '.join(found) or 'none'}")
+    chosen = {name: one for name, one in found.items() if args.stack in ("", name)}
+    if args.json:
+        print(json.dumps(chosen, indent=2, sort_keys=True))
+    else:
+        for name, one in chosen.items():
+            print("\n".join(lines(name, one["state"], one["progress"], time.time())))
     return 0

@@ -5,21 +5,22 @@
 
 The order of things: :func:`install`, the load (its snapshot is taken after the triggers are there, so that each change
 is in the snapshot or in the changelog, or in both), :meth:`Follower.drain` while the application goes on, then
-:meth:`Follower.cutover`, and when nobody wants to go back, :func:`remove`.
+:func:`cutover`, and when nobody wants to go back, :func:`remove`.
 """
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..migration.catchup import CHANGES, CREATE, GUARD, PREFIX, Followed, followed, guards, triggers, upsert
 from ..migration.chunks import Chunk
-from ..migration.plan import Plan
+from ..migration.plan import Plan, Table
 from ..migration.problems import Stopped, ValueMisfit
-from ..migration.wire_sql import loaded
+from ..migration.wire import Misfit, row_bytes
+from ..migration.wire_sql import exact_encoder, loaded
 from . import postgres, sqlite
 from .pg_swap import set_sequence
 from .pg_target import Target
@@ -28,6 +29,7 @@ from .source_rows import Offender, exact_rows
 
 #: Changes that are applied in one transaction of PostgreSQL.
 BATCH = 2000
+Key = tuple[Any, ...]
 
 
 def install(path: str, plan: Plan, library: str = "auto", lock_timeout: float = 30.0, source: int = 0) -> None:
@@ -41,24 +43,41 @@ def install(path: str, plan: Plan, library: str = "auto", lock_timeout: float = 
     with sqlite.connect(path, library, lock_timeout, write=True) as db:
         db.execute("BEGIN IMMEDIATE")
         try:
-            db.execute(CREATE)
-            for one in tables:
-                for sql in triggers(one):
-                    db.execute(sql)
+            note(db, tables)
             db.execute("COMMIT")
         except BaseException:
             db.execute("ROLLBACK")
             raise
 
 
+def note(db: sqlite.Database, tables: Iterable[Followed]) -> None:
+    """Make changelog and triggers, in the transaction that is open."""
+    db.execute(CREATE)
+    for one in tables:
+        for sql in triggers(one):
+            db.execute(sql)
+
+
+def guard(db: sqlite.Database, tables: Iterable[Followed]) -> None:
+    """Have the tables refuse every write from now on, in the transaction that is open."""
+    for one in tables:
+        for sql in guards(one):
+            db.execute(sql)
+
+
+def own_triggers(db: sqlite.Database, *prefixes: str) -> list[str]:
+    """Names of the triggers that were made here; of the changelog, or of what refuses writes, or of both."""
+    # GLOB: an underscore of LIKE would be any character.
+    tests = " OR ".join("name GLOB ?" for _one in prefixes)
+    rows = db.rows(f"SELECT name FROM sqlite_master WHERE type = 'trigger' AND ({tests})", [f"{p}*" for p in prefixes])
+    return [row[0] for row in rows]
+
+
 def remove(path: str, library: str = "auto", lock_timeout: float = 30.0) -> None:
     """Take changelog, triggers, and what refuses writes after a cutover, out of a source."""
     with sqlite.connect(path, library, lock_timeout, write=True) as db:
         db.execute("BEGIN IMMEDIATE")
-        # GLOB: an underscore of LIKE would be any character.
-        sql = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND (name GLOB ? OR name GLOB ?)"
-        names = db.rows(sql, (f"{PREFIX}*", f"{GUARD}*"))
-        for (name,) in names:
+        for name in own_triggers(db, PREFIX, GUARD):
             db.execute(f"DROP TRIGGER {sqlite.quoted(name)}")
         db.execute(f"DROP TABLE IF EXISTS {CHANGES}")
         db.execute("COMMIT")
@@ -100,18 +119,21 @@ class Follower:
         """Apply the oldest changes, at most :param limit:. How many there were."""
         self.db.begin()
         try:
-            rows = self._rows(limit)
-            self._bring(rows, limit)
+            rows = self.changes(limit)
+            self.bring(rows, limit)
         finally:
             self.db.end()
         if rows:
             self.db.execute(f"DELETE FROM {CHANGES} WHERE seq <= ?", (rows[-1][0],))
         return len(rows)
 
-    def _rows(self, limit: int) -> list[tuple]:
-        return self.db.rows(f"SELECT seq, tab, k FROM {CHANGES} ORDER BY seq LIMIT ?", (limit,))
+    def changes(self, limit: int = -1) -> list[tuple]:
+        """The oldest changes: seq, table, key."""
+        width = max((len(one.keys) for one in self.tables.values()), default=1)
+        keys = ", ".join(f"k{number}" for number in range(width))
+        return self.db.rows(f"SELECT seq, tab, {keys} FROM {CHANGES} ORDER BY seq LIMIT ?", (limit,))
 
-    def _bring(self, rows: list[tuple], limit: int) -> None:
+    def bring(self, rows: list[tuple], limit: int = 1 << 62) -> None:
         """Bring the rows over as they are now.
 
         They are read in one moment, later than some of their changes: a unique value may be taken still by a row whose
@@ -121,23 +143,30 @@ class Follower:
             self._transaction(rows, sweep=False)
         except (postgres.psycopg.errors.UniqueViolation, postgres.psycopg.errors.ForeignKeyViolation):
             # INSERT OR REPLACE takes rows away without a DELETE trigger: they are looked for as well.
-            self._transaction(rows if len(rows) < limit else self._rows(-1), sweep=True)
+            self._transaction(rows if len(rows) < limit else self.changes(), sweep=True)
 
     def _transaction(self, rows: list[tuple], sweep: bool) -> None:
-        keys: dict[int, set[int]] = {}
-        for _seq, number, key in rows:
-            keys.setdefault(number, set()).add(key)
-        todo = [(self.tables[number], sorted(touched)) for number, touched in keys.items() if number in self.tables]
+        touched: dict[int, set[tuple[str, Key]]] = {}
+        for _seq, number, *values in rows:
+            if number in self.tables:
+                key = tuple(values[: len(self.tables[number].keys)])
+                # 1 and 1.0 are equal in Python, and are two keys.
+                touched.setdefault(number, set()).add((repr(key), key))
+        todo = [(self.tables[number], [key for _said, key in sorted(keys)]) for number, keys in touched.items()]
         with self.connection.transaction():
             # Those that can be: see defer().
             self.connection.execute("SET CONSTRAINTS ALL DEFERRED")
-            links = self._unlinked([one for one, _touched in todo]) if sweep else []
-            for one, touched in todo:
+            links = self._unlinked([one for one, _keys in todo]) if sweep else []
+            rowids: list[list[int]] = []
+            for one, keys in todo:
+                there, gone = self._look(one, keys)
+                rowids.append(there)
                 if sweep:
-                    self._sweep(one, touched)
-                self._delete(one, touched)
-            for one, touched in todo:
-                self._apply(one, touched)
+                    self._sweep(one)
+                    gone = keys
+                self._delete(one, gone)
+            for (one, _keys), there in zip(todo, rowids, strict=True):
+                self._apply(one, there)
             for table, name, definition in links:
                 self.connection.execute(f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}")
 
@@ -156,28 +185,63 @@ class Follower:
             self.connection.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
         return links
 
-    def _gone(self, one: Followed, keys: list[int]) -> list[int]:
-        """Those of the keys that the source has not."""
-        name, key = sqlite.quoted(one.table.name), sqlite.quoted(one.key.name)
-        sql = f"SELECT value FROM json_each(?) WHERE value NOT IN (SELECT {key} FROM {name} WHERE {key} = value)"
-        return [row[0] for row in self.db.rows(sql, (json.dumps(keys),))]
+    def _look(self, one: Followed, keys: list[Key]) -> tuple[list[int], list[Key]]:
+        """The rowids of the rows that have these keys, and the keys that no row has (to the letter: a collation may
+        find the row under another spelling)."""
+        names = [sqlite.quoted(key.name) for key in one.keys]
+        test = " AND ".join(f"{name} IS ?" for name in names)
+        rowid, table = sqlite.quoted(one.table.rowid), sqlite.quoted(one.table.name)
+        sql = f"SELECT {rowid}, {', '.join(names)} FROM {table} WHERE {test}"
+        rowids: set[int] = set()
+        gone: list[Key] = []
+        for key in keys:
+            found = self.db.rows(sql, key)
+            rowids.update(row[0] for row in found)
+            if repr(key) not in {repr(tuple(row[1:])) for row in found}:
+                gone.append(key)
+        return sorted(rowids), gone
 
-    def _delete(self, one: Followed, keys: list[int]) -> None:
-        gone = self._gone(one, keys)
-        if gone:
-            there, key = f"{quote(self.schema)}.{quote(one.table.target)}", quote(one.key.target)
-            self.connection.execute(f"DELETE FROM {there} WHERE {key} = ANY(%s)", (gone,))
+    def _delete(self, one: Followed, keys: list[Key]) -> None:
+        if keys:
+            self._matched(one, keys, "DELETE FROM {there} t USING landfall_keys k WHERE {same}")
 
-    def _sweep(self, one: Followed, touched: list[int]) -> None:
-        """Take away what the source has no more, noted or not, and the rows that come anew: two of them may have
-        exchanged a unique value."""
-        there, key = f"{quote(self.schema)}.{quote(one.table.target)}", quote(one.key.target)
-        extra = list(touched)
-        with self.connection.cursor("landfall_sweep") as cursor:
-            cursor.execute(f"SELECT {key} FROM {there}")
-            while batch := cursor.fetchmany(5000):
-                extra += self._gone(one, [row[0] for row in batch])
-        self.connection.execute(f"DELETE FROM {there} WHERE {key} = ANY(%s)", (extra,))
+    def _sweep(self, one: Followed) -> None:
+        """Take away the rows that the source has no more, noted or not."""
+        names = ", ".join(sqlite.quoted(key.name) for key in one.keys)
+        every = self.db.query(f"SELECT {names} FROM {sqlite.quoted(one.table.name)}")
+        sql = "DELETE FROM {there} t WHERE NOT EXISTS (SELECT 1 FROM landfall_keys k WHERE {same})"
+        self._matched(one, every, sql)
+
+    def _matched(self, one: Followed, keys: Iterable[Key], sql: str) -> int:
+        """Run a statement with these keys in the temporary table ``landfall_keys``."""
+        there = f"{quote(self.schema)}.{quote(one.table.target)}"
+        names = [quote(key.target) for key in one.keys]
+        encoders = [exact_encoder(key) for key in one.keys]
+
+        def encoded() -> Iterator[bytes]:
+            for key in keys:
+                try:
+                    yield row_bytes([encode(value) for encode, value in zip(encoders, key, strict=True)])
+                except Misfit:
+                    continue  # What does not fit was never there.
+
+        self._empty("landfall_keys", names, there)
+        copy = f"COPY landfall_keys ({', '.join(names)}) FROM STDIN (FORMAT BINARY)"
+        postgres.copy_blocks(self.connection, copy, encoded())
+        self.connection.execute("ANALYZE landfall_keys")
+        same = " AND ".join(f"t.{name} = k.{name}" for name in names)
+        return int(self.connection.execute(sql.format(there=there, same=same)).rowcount)
+
+    def _empty(self, name: str, columns: Sequence[str], there: str) -> None:
+        self.connection.execute(f"DROP TABLE IF EXISTS {name}")
+        self.connection.execute(f"CREATE TEMP TABLE {name} AS SELECT {', '.join(columns)} FROM {there} WITH NO DATA")
+
+    def sweep(self) -> None:
+        """Take away all rows that the source has no more: of tables that INSERT OR REPLACE has taken some from."""
+        with self.connection.transaction():
+            self.connection.execute("SET CONSTRAINTS ALL DEFERRED")
+            for one in self.tables.values():
+                self._sweep(one)
 
     def defer(self, deferred: bool = True) -> None:
         """Let foreign keys of the target be checked at the end of a transaction, or as they were planned again."""
@@ -185,8 +249,8 @@ class Follower:
         links = self.connection.execute(
             "SELECT c.relname, k.conname FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid "
             "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE k.contype = 'f' AND n.nspname = %s "
-            "AND c.relname = ANY(%s) AND k.conparentid = 0",
-            (self.schema, [one.table.target for one in self.tables.values()]),
+            "AND c.relname = ANY(%s) AND k.conparentid = 0 AND k.condeferrable <> %s",
+            (self.schema, [one.table.target for one in self.tables.values()], deferred),
         ).fetchall()
         how = "DEFERRABLE INITIALLY IMMEDIATE" if deferred else "NOT DEFERRABLE"
         for table, name in links:
@@ -194,21 +258,29 @@ class Follower:
                 there = f"{quote(self.schema)}.{quote(table)}"
                 self.connection.execute(f"ALTER TABLE {there} ALTER CONSTRAINT {quote(name)} {how}")
 
-    def _apply(self, one: Followed, keys: list[int]) -> None:
+    def _apply(self, one: Followed, rowids: list[int]) -> None:
+        if not rowids:
+            return
         there = f"{quote(self.schema)}.{quote(one.table.target)}"
-        self.connection.execute("DROP TABLE IF EXISTS landfall_rows")
-        names = ", ".join(quote(column.target) for column in loaded(one.table))
-        self.connection.execute(f"CREATE TEMP TABLE landfall_rows AS SELECT {names} FROM {there} WITH NO DATA")
-        copy = f"COPY landfall_rows ({names}) FROM STDIN (FORMAT BINARY)"
-        postgres.copy_blocks(self.connection, copy, self._read(one, keys))
+        names = [quote(column.target) for column in loaded(one.table)]
+        self._empty("landfall_rows", names, there)
+        copy = f"COPY landfall_rows ({', '.join(names)}) FROM STDIN (FORMAT BINARY)"
+        postgres.copy_blocks(self.connection, copy, self._read(one, rowids))
         self.connection.execute(upsert(one, self.schema))
 
-    def _read(self, one: Followed, keys: list[int]) -> Iterator[bytes]:
-        for first, last in _runs(keys):
+    def _read(self, one: Followed, rowids: list[int]) -> Iterator[bytes]:
+        for first, last in _runs(rowids):
             for row in exact_rows(self.db, one.table, Chunk(one.number, 0, first, last), self.encoding, {}):
                 if isinstance(row, Offender):
                     raise ValueMisfit(row.found)
                 yield row
+
+    def given_out(self, table: Table) -> Table:
+        """The table with what its AUTOINCREMENT has given out until now, also to rows that are gone again."""
+        if table.sequence is None or not self.db.row("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'"):
+            return table
+        last = int(self.db.value("SELECT seq FROM sqlite_sequence WHERE name = ?", (table.name,)) or 0)
+        return replace(table, sequence=(table.sequence[0], max(table.sequence[1], last + 1)))
 
     def drain(self, enough: int = 200, seconds: float = 600.0) -> int:
         """Apply changes until few are left. How many were applied. :raises Stopped: they come faster than they go"""
@@ -221,32 +293,47 @@ class Follower:
                 raise Stopped(f"after {seconds:.0f} s {self.pending()} changes are left: they come faster than they go")
 
     def cutover(self, switch: Callable[[], Any] = lambda: None) -> dict[str, Any]:
-        """The last changes, with the source's write lock held: writers wait, or are refused by their own timeout.
+        """:func:`cutover` of this source alone."""
+        return cutover([self], switch)
 
-        Before the lock goes every table refuses writes, so that none of a forgotten process is lost in silence.
 
-        :param switch: what sends the application to PostgreSQL; when it raises, nothing has happened to the source
-        :returns: {applied, seconds}: for so long no write was taken
-        """
-        self.db.execute("BEGIN IMMEDIATE")
-        began = time.monotonic()
-        try:
-            rows = self._rows(-1)
-            self._bring(rows, 1 << 62)
-            for one in self.tables.values():
-                set_sequence(self.target, one.table, self.schema)
-            switch()
-            for one in self.tables.values():
-                for sql in guards(one):
-                    self.db.execute(sql)
-            self.db.execute(f"DELETE FROM {CHANGES}")
-            self.db.execute("COMMIT")
-        except BaseException:
-            self.db.execute("ROLLBACK")
-            raise
-        seconds = round(time.monotonic() - began, 3)
-        self.defer(False)
-        return {"applied": len(rows), "seconds": seconds}
+def cutover(followers: Sequence[Follower], switch: Callable[[], Any] = lambda: None) -> dict[str, Any]:
+    """The last changes, with the write locks of all sources held: writers wait, or are refused by their own timeout.
+
+    Before the locks go every table refuses writes, so that none of a forgotten process is lost in silence. A kill
+    between the sources leaves some of them open; the next cutover brings what they were given, and closes them.
+
+    :param switch: what is done when PostgreSQL has all; when it raises, nothing has happened to the sources
+    :returns: {applied, seconds}: for so long no write was taken
+    """
+    locked: list[Follower] = []
+    applied = 0
+    began = time.monotonic()
+    try:
+        for one in followers:
+            one.db.execute("BEGIN IMMEDIATE")
+            locked.append(one)
+        for one in followers:
+            rows = one.changes()
+            one.bring(rows)
+            applied += len(rows)
+            for table in one.tables.values():
+                set_sequence(one.target, one.given_out(table.table), one.schema)
+        switch()
+        for one in followers:
+            guard(one.db, one.tables.values())
+            one.db.execute(f"DELETE FROM {CHANGES}")
+        while locked:
+            locked[0].db.execute("COMMIT")
+            locked.pop(0)
+    except BaseException:
+        for one in locked:
+            one.db.execute("ROLLBACK")
+        raise
+    seconds = round(time.monotonic() - began, 3)
+    for one in followers:
+        one.defer(False)
+    return {"applied": applied, "seconds": seconds}
 
 
 def _runs(keys: list[int]) -> Iterator[tuple[int, int]]:

@@ -10,12 +10,10 @@ from itertools import chain as chain_rows
 from typing import Any
 
 from ..migration.chunks import Chunk
-from ..migration.conversions import chain
-from ..migration.pg_types import scale_of
 from ..migration.plan import Column, Table
 from ..migration.survey import as_text
-from ..migration.wire import Misfit, encoder, row_bytes
-from ..migration.wire_sql import Field, loaded, quote
+from ..migration.wire import Misfit, row_bytes
+from ..migration.wire_sql import Field, exact_encoder, loaded, quote
 from .sqlite import Database
 
 #: Columns of one result of SQLite, which has 2000 at most.
@@ -103,7 +101,7 @@ def exact_rows(
     :param refused: rows (numbers in the chunk, from 1) that the server refused: the column's number and the reason
     """
     columns = loaded(table)
-    encoders = [_encoder(column) for column in columns]
+    encoders = [exact_encoder(column) for column in columns]
     parts = [key_expression(table)]
     for column in columns:
         name = quote(column.name)
@@ -155,8 +153,3 @@ def offender(
     }
     record = {column.name: [row[1 + 2 * at], plain_bytes(row[2 + 2 * at]).hex()] for at, column in enumerate(columns)}
     return Offender(found, raw, record)
-
-
-def _encoder(column: Column) -> Callable[[Any], bytes | None]:
-    made = chain(column.conversion, column.encoder, scale_of(column.pg_type)) if column.conversion else None
-    return encoder(column, made)

@@ -12,24 +12,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .plan import Column, Plan, Table
+from .schema import CHANGES, GUARD
+from .schema import NOTE as PREFIX
 from .wire_sql import loaded, quote
 
-#: In the source. seq never falls, also when all rows are taken away.
-CHANGES = "landfall_changes"
-PREFIX, GUARD = "landfall_note_", "landfall_moved_"
-CREATE = f"CREATE TABLE IF NOT EXISTS {CHANGES} (seq INTEGER PRIMARY KEY AUTOINCREMENT, tab INTEGER NOT NULL, k)"
+#: Columns that a key may have. Columns without a type keep a value's class.
+WIDTH = 8
+#: seq never falls, also when all rows are taken away.
+CREATE = (
+    f"CREATE TABLE IF NOT EXISTS {CHANGES} (seq INTEGER PRIMARY KEY AUTOINCREMENT, tab INTEGER NOT NULL, "
+    f"{', '.join(f'k{number}' for number in range(WIDTH))})"
+)
+#: A table that is never there. A trigger that writes to it fails whatever fires it, with its name in the message.
+GONE = "this database has moved to PostgreSQL"
 
 
 @dataclass(frozen=True)
 class Followed:
-    """A table whose changes can be followed: by its rowid, which is its key in the target, too.
+    """A table whose changes can be followed: by its primary key.
 
-    :ivar number: in the plan
+    :ivar number: in the plan, :ivar keys: columns of the key, in its order
     """
 
     number: int
     table: Table
-    key: Column
+    keys: tuple[Column, ...]
 
 
 def followed(plan: Plan, source: int = 0) -> tuple[list[Followed], list[str]]:
@@ -38,36 +45,47 @@ def followed(plan: Plan, source: int = 0) -> tuple[list[Followed], list[str]]:
     for number, table in enumerate(plan.tables):
         if table.source != source:
             continue
-        key = next((column for column in table.columns if (column.name,) == table.key), None)
-        plain = key is not None and key.encoder == "int8" and not key.conversion
-        if not table.rowid or key is None or not plain or key.declared.upper() != "INTEGER":
+        columns = {column.name: column for column in loaded(table)}
+        keys = tuple(columns[name] for name in table.key if name in columns)
+        if not table.rowid:
+            faults.append(f"table {table.name}: tables WITHOUT ROWID cannot be followed while they change")
+        elif not table.key or len(keys) != len(table.key) or len(keys) > WIDTH:
             faults.append(
-                f"table {table.name}: only tables with an INTEGER PRIMARY KEY can be followed while they change"
+                f"table {table.name}: only tables with a primary key of 1 to {WIDTH} columns, all of them migrated, "
+                "can be followed while they change"
             )
-            continue
-        found.append(Followed(number, table, key))
+        else:
+            found.append(Followed(number, table, keys))
     return found, faults
 
 
 def triggers(one: Followed) -> list[str]:
     """CREATE TRIGGER statements of a table. An UPDATE notes both keys, since it may change the key."""
-    name, key = quote(one.table.name), quote(one.key.name)
+    name = quote(one.table.name)
+    columns = ", ".join(f"k{number}" for number in range(len(one.keys)))
     made = []
     for event, rows in (("INSERT", ("new",)), ("DELETE", ("old",)), ("UPDATE", ("old", "new"))):
-        notes = " ".join(f"INSERT INTO {CHANGES} (tab, k) VALUES ({one.number}, {row}.{key});" for row in rows)
+        notes = []
+        for row in rows:
+            values = ", ".join(f"{row}.{quote(key.name)}" for key in one.keys)
+            notes.append(f"INSERT INTO {CHANGES} (tab, {columns}) VALUES ({one.number}, {values});")
         made.append(
             f"CREATE TRIGGER IF NOT EXISTS {quote(f'{PREFIX}{one.number}_{event.lower()}')} AFTER {event} ON {name} "
-            f"BEGIN {notes} END"
+            f"BEGIN {' '.join(notes)} END"
         )
     return made
 
 
 def guards(one: Followed) -> list[str]:
-    """CREATE TRIGGER statements that refuse every further write: after the cutover it would be lost."""
+    """CREATE TRIGGER statements that refuse every further write: after the cutover it would be lost.
+
+    Not by RAISE: to an application that would be a broken constraint, which many take for "is there already". A table
+    that is not there is an error of another kind, and fails before the statement runs.
+    """
     name = quote(one.table.name)
     return [
         f"CREATE TRIGGER IF NOT EXISTS {quote(f'{GUARD}{one.number}_{event.lower()}')} BEFORE {event} ON {name} "
-        "BEGIN SELECT RAISE(ABORT, 'landfall: this database has moved to PostgreSQL'); END"
+        f"BEGIN INSERT INTO {quote(GONE)} VALUES (1); END"
         for event in ("INSERT", "UPDATE", "DELETE")
     ]
 
@@ -75,11 +93,11 @@ def guards(one: Followed) -> list[str]:
 def upsert(one: Followed, schema: str) -> str:
     """INSERT … ON CONFLICT of the rows in the temporary table ``landfall_rows``."""
     names = [quote(column.target) for column in loaded(one.table)]
-    key = quote(one.key.target)
-    sets = ", ".join(f"{name} = excluded.{name}" for name in names if name != key)
+    keys = [quote(column.target) for column in one.keys]
+    sets = ", ".join(f"{name} = excluded.{name}" for name in names if name not in keys)
     listed = ", ".join(names)
     action = f"DO UPDATE SET {sets}" if sets else "DO NOTHING"
     return (
         f"INSERT INTO {quote(schema)}.{quote(one.table.target)} ({listed}) OVERRIDING SYSTEM VALUE "
-        f"SELECT {listed} FROM landfall_rows ON CONFLICT ({key}) {action}"
+        f"SELECT {listed} FROM landfall_rows ON CONFLICT ({', '.join(keys)}) {action}"
     )

@@ -14,6 +14,8 @@ from typing import Any, Protocol
 from .clauses import Clauses, IndexClauses, of_index, of_table
 
 TABLE, VIRTUAL, SHADOW = "table", "virtual", "shadow"
+#: What the migration itself makes in a source: its changelog, the triggers that fill it, and those that refuse writes.
+CHANGES, NOTE, GUARD = "landfall_changes", "landfall_note_", "landfall_moved_"
 
 
 class Reader(Protocol):
@@ -138,8 +140,9 @@ class Schema:
 
 
 def read(db: Reader) -> Schema:
-    """The schema of an open database."""
-    master = db.rows("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name")
+    """The schema of an open database, without what the migration itself makes in it."""
+    every = db.rows("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name")
+    master = [row for row in every if row[1] != CHANGES and not str(row[1]).startswith((NOTE, GUARD))]
     kinds = {str(row[1]): row for row in db.rows("PRAGMA table_list") if row[0] == "main"}
     sequences: dict[str, int] = {}
     if any(name == "sqlite_sequence" for _kind, name, _table, _sql in master):

@@ -61,8 +61,13 @@ def field(column: Column, version: tuple[int, ...] = (3, 40, 0)) -> Field:
     made = _fast(column, value, conversions, version)
     if made is not None:
         return made
+    return Field(quote(column.name), BYTEA, exact_encoder(column))
+
+
+def exact_encoder(column: Column) -> Callable[[Any], bytes | None]:
+    """The encoder of a column's values as SQLite has them, its conversions included."""
     convert = chain(column.conversion, column.encoder, scale_of(column.pg_type)) if column.conversion else None
-    return Field(quote(column.name), BYTEA, encoder(column, convert))
+    return encoder(column, convert)
 
 
 def _fast(column: Column, value: str, conversions: tuple[str, ...], version: tuple[int, ...]) -> Field | None:

@@ -76,3 +76,14 @@ def test_certificates_and_edge_have_words_of_their_own():
     with pytest.raises(SystemExit) as caught:
         main(["certificates", "nonsense"])
     assert caught.value.code == 2
+
+
+def test_moves(tmp_path, capsys):
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "state.json").write_text('{"state": "moved", "since": 1.0, "refused_s": 9.5}')
+    where = ["--directory", str(tmp_path)]
+    assert main(["migrate", "status", *where]) == 0
+    out = capsys.readouterr().out
+    assert "shop: moved" in out and "writes were refused: 9.5 s" in out
+    assert main(["migrate", "status", "other", *where]) == 1
+    assert "here are: shop" in capsys.readouterr().err

@@ -122,7 +122,19 @@ def test_followed_tables_have_triggers_and_guards() -> None:
     tables, faults = followed(Plan((), (good, bad)))
     assert [one.number for one in tables] == [0] and "kv" in faults[0]
     assert len(triggers(tables[0])) == 3 and '"od""d"' in triggers(tables[0])[0]
-    assert all("RAISE(ABORT" in sql for sql in guards(tables[0]))
+    # A broken constraint is what many applications take for "is there already".
+    assert all("RAISE" not in sql and "has moved" in sql for sql in guards(tables[0]))
+
+
+def test_keys_of_any_type_are_followed_and_too_wide_ones_are_not() -> None:
+    columns = tuple(Column(f"c{n}", f"c{n}", "TEXT", "text", "text") for n in range(9))
+    names = tuple(one.name for one in columns)
+    pair = Table("pair", "pair", 0, columns, 1, key=names[:2])
+    wide = Table("wide", "wide", 0, columns, 1, key=names)
+    none = Table("none", "none", 0, columns, 1)
+    tables, faults = followed(Plan((), (pair, wide, none)))
+    assert [one.table.name for one in tables] == ["pair"] and len(faults) == 2
+    assert '(tab, k0, k1) VALUES (0, old."c0", old."c1"); INSERT' in triggers(tables[0])[2]
 
 
 MOMENTS = [
