@@ -63,7 +63,16 @@ def undo(filters: Sequence[str], identity_file: str) -> list[Command]:
 
 def tar(directory: str, names: Sequence[str] = (".",), exclude: Sequence[str] = ()) -> Command:
     """Pack what is in a directory, with owners by number, ACLs and extended attributes."""
-    argv = ["tar", "--create", "--file=-", f"--directory={directory}", "--numeric-owner", "--acls", "--xattrs", "--sparse"]
+    argv = [
+        "tar",
+        "--create",
+        "--file=-",
+        f"--directory={directory}",
+        "--numeric-owner",
+        "--acls",
+        "--xattrs",
+        "--sparse",
+    ]
     argv += [f"--exclude={pattern}" for pattern in exclude]
     return Command((*argv, "--one-file-system", "--", *names), tolerated={1: _CHANGED})
 

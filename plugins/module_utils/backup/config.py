@@ -144,4 +144,6 @@ def _store(at: int, raw: Mapping[str, Any], wrong: list[str]) -> StoreConfig:
     }  # fmt: skip
     wrong += [f"stores: {name}: {key} is not known" for key in sorted(set(raw) - allowed - {"name", *files})]
     values: dict[str, Any] = {key: str(raw[key]) for key in allowed - {"path_style"} if key in raw}
-    return StoreConfig(name, "", S3Config(**{"bucket": "", **values, "path_style": bool(raw.get("path_style", False))}), **files)
+    return StoreConfig(
+        name, "", S3Config(**{"bucket": "", **values, "path_style": bool(raw.get("path_style", False))}), **files
+    )

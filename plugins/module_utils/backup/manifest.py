@@ -52,7 +52,7 @@ class Item:
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def bytes(self) -> int:
+    def stored(self) -> int:
         """Stored bytes."""
         return sum(one.bytes for one in self.objects)
 
@@ -71,9 +71,9 @@ class Manifest:
     warnings: tuple[str, ...] = ()
 
     @property
-    def bytes(self) -> int:
+    def stored(self) -> int:
         """Stored bytes of all items."""
-        return sum(item.bytes for item in self.items)
+        return sum(item.stored for item in self.items)
 
     @property
     def key(self) -> str:
@@ -108,7 +108,9 @@ def from_json(data: bytes, stack: str, sid: str, secret: bytes = b"") -> Manifes
     try:
         body = json.loads(data)
         if not isinstance(body, dict) or body.get("format") != FORMAT:
-            raise Untrusted(f"{where} has format {body.get('format') if isinstance(body, dict) else None!r}, not {FORMAT}")
+            raise Untrusted(
+                f"{where} has format {body.get('format') if isinstance(body, dict) else None!r}, not {FORMAT}"
+            )
         if not hmac.compare_digest(str(body.get("digest")), digest(body, secret)):
             why = "it was changed, or was made with another key" if secret else "it was changed"
             raise Untrusted(f"{where} does not have its own digest: {why}. Use another set")

@@ -15,7 +15,16 @@ SHRINK = 10
 #: Below this size nothing is compared with the set before.
 SMALL = MIB
 #: The least a stream of a kind can have, compressed.
-LEAST = {"postgres": 500, "globals": 60, "sqlite": 80, "redis": 60, "mongo": 60, "volume": 60, "path": 60, "project": 60}
+LEAST = {
+    "postgres": 500,
+    "globals": 60,
+    "sqlite": 80,
+    "redis": 60,
+    "mongo": 60,
+    "volume": 60,
+    "path": 60,
+    "project": 60,
+}
 
 
 def part_size(number: int) -> int:

@@ -75,7 +75,9 @@ def env_of_url(url: str) -> dict[str, str]:
         parts = urlsplit(url.strip())
         port = parts.port
     except ValueError as problem:
-        raise BackupError("the server's address cannot be read; write postgresql://user:password@host:5432/database") from problem
+        raise BackupError(
+            "the server's address cannot be read; write postgresql://user:password@host:5432/database"
+        ) from problem
     if parts.scheme not in ("postgres", "postgresql"):
         raise BackupError("the server's address must begin with postgresql://")
     env = {
@@ -163,7 +165,11 @@ def ident(name: str) -> str:
 
 def literal(value: str) -> str:
     """A quoted string for SQL."""
-    return "'" + value.replace("'", "''") + "'" if "\\" not in value else " E'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+    return (
+        "'" + value.replace("'", "''") + "'"
+        if "\\" not in value
+        else " E'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+    )
 
 
 def count_sql(schema: str, table: str) -> str:
@@ -212,7 +218,11 @@ def settings_sql(database: str, settings: Sequence[Mapping[str, Any]]) -> list[s
     """``ALTER DATABASE … SET`` for what a dump restored under another name would lose."""
     out = []
     for one in settings:
-        whom = f"ROLE {ident(one['role'])} IN DATABASE {ident(database)}" if one.get("role") else f"DATABASE {ident(database)}"
+        whom = (
+            f"ROLE {ident(one['role'])} IN DATABASE {ident(database)}"
+            if one.get("role")
+            else f"DATABASE {ident(database)}"
+        )
         for line in one.get("config") or ():
             name, _equals, value = str(line).partition("=")
             # Lists of names are kept as they are written; one quoted string would be one name.
@@ -249,7 +259,42 @@ def collation_warning(facts: Mapping[str, Any], actual: str | None) -> str:
     return ""
 
 
-def missing_roles(listing: str, there: Sequence[str]) -> list[str]:
-    """Owners in a dump's table of contents that the server does not have."""
-    owners = {line.split()[-1] for line in listing.splitlines() if line and not line.startswith(";") and line.split()[-1] != "-"}
-    return sorted(owners - set(there))
+def acl_sql(database: str, acl: Sequence[str] | None) -> list[str]:
+    """``GRANT`` for the privileges that a database had. :param acl: as pg_database has it, None for the default"""
+    if acl is None:
+        return []
+    rights = {"C": "CREATE", "T": "TEMPORARY", "c": "CONNECT"}
+    out = [f"REVOKE ALL ON DATABASE {ident(database)} FROM PUBLIC;"]
+    for entry in acl:
+        who, _equals, rest = entry.rpartition("=")
+        whom = ident(who.strip('"').replace('""', '"')) if who else "PUBLIC"
+        named = [rights[letter] for letter in rest.partition("/")[0] if letter in rights]
+        if named:
+            out.append(f"GRANT {', '.join(named)} ON DATABASE {ident(database)} TO {whom};")
+    return out
+
+
+_ROLE = r'("(?:[^"]|"")+"|[a-z_][a-z0-9_$]*)'
+
+
+def missing_role_sql(text: str, there: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Of a dump of the globals what makes the roles that a server lacks: (their names, statements)."""
+
+    def plain(name: str) -> str:
+        return name[1:-1].replace('""', '"') if name.startswith('"') else name
+
+    made: list[str] = []
+    statements: list[str] = []
+    for line in text.splitlines():
+        created = re.match(rf"CREATE ROLE {_ROLE};$", line)
+        if created and plain(created[1]) not in there:
+            made.append(plain(created[1]))
+            statements.append(line)
+        altered = re.match(rf"ALTER ROLE {_ROLE} ", line)
+        granted = re.match(rf"GRANT {_ROLE} TO {_ROLE}\b", line)
+        if altered and plain(altered[1]) in made:
+            statements.append(line)
+        elif granted and plain(granted[2]) in made:
+            # As whom it was granted may not exist here.
+            statements.append(re.sub(r" GRANTED BY .*;$", ";", line))
+    return made, statements

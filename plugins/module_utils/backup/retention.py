@@ -22,7 +22,7 @@ LEAVINGS_AFTER = DAY
 
 @dataclass(frozen=True)
 class Policy:
-    """How many of the days, weeks and months that have a verified set keep their newest; never fewer than ``minimum``."""
+    """How many of the days, weeks and months with a verified set keep their newest; at least ``minimum`` stay."""
 
     daily: int = 7
     weekly: int = 4
@@ -30,7 +30,11 @@ class Policy:
     minimum: int = 3
 
     def __post_init__(self) -> None:
-        if min(self.daily, self.weekly, self.monthly) < 0 or self.minimum < 1 or self.daily + self.weekly + self.monthly < 1:
+        if (
+            min(self.daily, self.weekly, self.monthly) < 0
+            or self.minimum < 1
+            or self.daily + self.weekly + self.monthly < 1
+        ):
             raise BackupError("retention: daily, weekly, monthly are counts with a sum above 0, minimum is at least 1")
 
 

@@ -19,7 +19,18 @@ QUIESCE = ("none", "pause", "stop")
 _OPTIONS = {
     "redis": {"password_file", "password_env", "port"},
     "mongo": {"databases", "config_file"},
-    "postgres": {"databases", "user", "url_file", "image", "run_as", "host", "port", "password_file", "allow_empty", "bin_dir"},
+    "postgres": {
+        "databases",
+        "user",
+        "url_file",
+        "image",
+        "run_as",
+        "host",
+        "port",
+        "password_file",
+        "allow_empty",
+        "bin_dir",
+    },
     "sqlite": set(),
     "volume": set(),
     "path": set(),
@@ -129,7 +140,7 @@ def ordered(sources: Sequence[Source]) -> list[Source]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise BackupError(f"two sources have one name: {', '.join(twice)}; give one of them a name, or leave it out")
-    first = {}
+    first: dict[str, int] = {}
     for one in sources:
         if one.quiesce != "none":
             # The latest of its kinds: a queue's own rows are never older than what they point to.

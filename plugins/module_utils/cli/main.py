@@ -53,7 +53,11 @@ def parser() -> argparse.ArgumentParser:
     flag = verbs.add_parser("maintenance", help="show a maintenance page instead of the stack")
     flag.add_argument("state", choices=("on", "off"))
     flag.add_argument("stack")
-    for name, text in (("certificates", "list or renew certificates"), ("edge", "nginx of this host")):
+    for name, text in (
+        ("certificates", "list or renew certificates"),
+        ("edge", "nginx of this host"),
+        ("backup", "take, list, verify, prune and restore backups"),
+    ):
         verbs.add_parser(name, help=text, add_help=False)
     return top
 
@@ -61,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb. 0: done and well; 1: not well, or it could not be done; 2: a wrong call."""
     args, rest = parser().parse_known_args(argv)
-    if rest and args.verb not in ("certificates", "edge"):
+    if rest and args.verb not in ("certificates", "edge", "backup"):
         parser().error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         if args.verb == "certificates":
@@ -72,6 +76,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             from ..edge.edge_cli import main as edge
 
             return edge(rest)
+        if args.verb == "backup":
+            from .backup import main as backup
+
+            return backup(rest, args.root)
         known = {"status": _status, "releases": _releases, "logs": _logs, "maintenance": _maintenance}
         return {**known, "watch": _watch, "timeline": _timeline, "rollback": _rollback}[args.verb](args)
     except Wrong as problem:

@@ -40,7 +40,7 @@ class Running:
 
     def __init__(self, command: Command, stdin: int | IO[bytes], stdout: int | IO[bytes]) -> None:
         self.command = command
-        self._said = tempfile.TemporaryFile()
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115
         try:
             self.process = subprocess.Popen(
                 list(command.argv),
@@ -246,7 +246,7 @@ class Lister:
     """
 
     def __init__(self, command: Command, judge: Callable[[str], str]) -> None:
-        self._judge, self._output = judge, tempfile.TemporaryFile()
+        self._judge, self._output = judge, tempfile.TemporaryFile()  # noqa: SIM115
         self._running = Running(command, subprocess.PIPE, self._output)
 
     def feed(self, chunk: bytes) -> None:

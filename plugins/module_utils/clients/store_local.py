@@ -108,7 +108,7 @@ class LocalStore:
         except OSError as problem:
             raise self._error(f"beginning {key}", problem) from problem
 
-    def _partials(self, prefix: str) -> list[tuple[str, str]]:
+    def _partials(self, prefix: str) -> Sequence[tuple[str, str]]:
         return [(path, key) for path, key in self._walk(prefix) if os.path.basename(path).startswith(PARTIAL)]
 
     def orphans(self, prefix: str) -> Sequence[str]:

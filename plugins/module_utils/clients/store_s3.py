@@ -191,7 +191,7 @@ class S3Store:
         )
         return S3Upload(self, key, str(made["UploadId"]))
 
-    def _uploads(self, prefix: str) -> list[tuple[str, str]]:
+    def _uploads(self, prefix: str) -> Sequence[tuple[str, str]]:
         full = self._root + prefix
         try:
             pages = self._s3.get_paginator("list_multipart_uploads").paginate(Bucket=self._c.bucket, Prefix=full)
@@ -252,7 +252,9 @@ class S3Upload:
         head = self._store._call(f"looking at {self._key}", self._store._s3.head_object, Key=self._where["Key"])
         sent = sum(size for _tag, size in self._parts.values())
         if int(head["ContentLength"]) != sent:
-            raise StoreError(f"store {self._store.name}: {what}: {head['ContentLength']} bytes are there, {sent} were sent")
+            raise StoreError(
+                f"store {self._store.name}: {what}: {head['ContentLength']} bytes are there, {sent} were sent"
+            )
 
     def abort(self) -> None:
         with contextlib.suppress(StoreError):

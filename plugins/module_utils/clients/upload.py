@@ -117,7 +117,7 @@ class Sender:
             self._give_back(size)
 
     @property
-    def bytes(self) -> int:
+    def total(self) -> int:
         """What was sent."""
         return sum(one.bytes for one in self._sent)
 

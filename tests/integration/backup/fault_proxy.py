@@ -97,7 +97,9 @@ class Proxy:
 
             do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_one
 
-            def _answer(self, status: int, headers: dict, data: bytes, cut: bool = False, length: str | None = None) -> None:
+            def _answer(
+                self, status: int, headers: dict, data: bytes, cut: bool = False, length: str | None = None
+            ) -> None:
                 self.send_response_only(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
