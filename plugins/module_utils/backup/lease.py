@@ -20,13 +20,19 @@ class Busy(BackupError):
 
 @dataclass(frozen=True)
 class Lease:
-    """Who holds it. :param nonce: tells two runs of one host apart; :param free: it was given back"""
+    """Who holds it.
+
+    :param nonce: tells two runs of one host apart
+    :param machine: the id of the host's installation and of its boot: within it a pid says who lives
+    :param free: it was given back
+    """
 
     nonce: str
     host: str
     pid: int
     what: str
     since: str
+    machine: str = ""
     free: bool = False
 
     def to_json(self) -> bytes:
@@ -42,9 +48,12 @@ def parse(data: bytes) -> Lease | None:
         return None
 
 
-def takeable(found: Lease | None, modified: float, now: float, ttl: float = TTL) -> bool:
-    """Whether a lease that is there may be taken over. Both moments are by the store's clock."""
-    return (found is not None and found.free) or now - modified > ttl
+def takeable(found: Lease | None, modified: float, now: float, dead: bool = False, ttl: float = TTL) -> bool:
+    """Whether a lease that is there may be taken over. Both moments are by the store's clock.
+
+    :param dead: its holder was a process of this host that is no more
+    """
+    return dead or (found is not None and found.free) or now - modified > ttl
 
 
 def busy(found: Lease | None, modified: float, now: float, ttl: float = TTL) -> Busy:

@@ -144,7 +144,7 @@ _FACTS = {
     "d.oid = s.setdatabase WHERE datname = current_database()",
     "extensions": "SELECT coalesce(jsonb_object_agg(extname, extversion), '{}') FROM pg_extension",
     "large_objects": "SELECT to_jsonb(count(*)) FROM pg_largeobject_metadata",
-    "collations": "SELECT coalesce(jsonb_object_agg(collname || '/' || collprovider, collversion), '{}') FROM "
+    "collations": "SELECT coalesce(jsonb_object_agg(collname || '/' || collprovider::text, collversion), '{}') FROM "
     "pg_collation WHERE collversion IS NOT NULL AND collnamespace <> 'pg_catalog'::regnamespace",
     "size": "SELECT to_jsonb(pg_database_size(current_database()))",
 }

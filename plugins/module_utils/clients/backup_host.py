@@ -29,7 +29,7 @@ from ..backup.sources import Source, of_stack
 from ..rollout.plan import Refused
 from .backup_catalogue import delete_set, read_catalogue
 from .backup_jobs import Maker
-from .backup_lock import host_lock, leased
+from .backup_lock import host_lock, leased, machine
 from .backup_send import copy_set, send
 from .backup_verify import verify_set
 from .compose import ComposeCli, ComposeError
@@ -126,7 +126,8 @@ class Backup:
         """The host's lock and the store's lease. :raises BackupError: somebody else has one of them"""
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.alone(what))
-            mine = Lease(secrets.token_hex(8), socket.gethostname(), os.getpid(), what, layout.stamp(time.time()))
+            since = layout.stamp(time.time())
+            mine = Lease(secrets.token_hex(8), socket.gethostname(), os.getpid(), what, since, machine())
             yield stack.enter_context(leased(store, self.config.stack, mine))
 
     @contextlib.contextmanager

@@ -45,6 +45,21 @@ def host_lock(path: str, who: str, timeout: float) -> Iterator[None]:
         os.close(handle)
 
 
+def machine() -> str:
+    """This installation of a system, and this boot of it."""
+    words = []
+    for path in ("/etc/machine-id", "/proc/sys/kernel/random/boot_id"):
+        with contextlib.suppress(OSError), open(path, encoding="ascii") as file:
+            words.append(file.read().strip())
+    return "/".join(words)
+
+
+def _dead(found: Lease | None) -> bool:
+    if found is None or not found.machine or found.machine != machine():
+        return False
+    return not os.path.exists(f"/proc/{found.pid}")
+
+
 class HeldLease:
     """The lease, renewed by a thread until it is given back. :param ttl: seconds it holds without being renewed"""
 
@@ -65,7 +80,7 @@ class HeldLease:
         except Exists:
             there = self._store.get(self._key)
             found = lease.parse(there.data)
-            if not lease.takeable(found, there.modified, there.now, self._ttl):
+            if not lease.takeable(found, there.modified, there.now, _dead(found), self._ttl):
                 raise lease.busy(found, there.modified, there.now, self._ttl) from None
             try:
                 self._store.put(self._key, raw, match=there.tag)

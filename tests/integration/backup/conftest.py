@@ -14,6 +14,7 @@ from lab.postgres import Cluster
 from lab.s3 import S3
 
 from .fault_proxy import Proxy
+from .ground import Ground, fill
 
 _NUMBERS = itertools.count(1)
 
@@ -73,3 +74,16 @@ def store(request: pytest.FixtureRequest, tmp_path: Path):
         (tmp_path / "store").mkdir()
         return LocalStore(str(tmp_path / "store"))
     return S3Store(request.getfixturevalue("s3_config"))
+
+
+@pytest.fixture(scope="session")
+def database(cluster: Cluster) -> str:
+    """A database that tests only read."""
+    fill(cluster, "jarvis")
+    return "jarvis"
+
+
+@pytest.fixture
+def ground(tmp_path: Path, cluster: Cluster, s3_config: S3Config, database: str, proxy: Proxy) -> Ground:
+    """Its store is reached by way of the proxy."""
+    return Ground(tmp_path, cluster, replace(s3_config, endpoint=proxy.url), database)

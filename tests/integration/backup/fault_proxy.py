@@ -68,6 +68,9 @@ class Proxy:
                     time.sleep(action)
                 if action in ("500", "503"):
                     return self._answer(int(action), {}, b"<Error><Code>InternalError</Code></Error>")
+                if isinstance(action, str) and action.startswith("403:"):
+                    xml = f"<Error><Code>{action[4:]}</Code><Message>no</Message></Error>".encode()
+                    return self._answer(403, {"Content-Type": "application/xml"}, xml)
                 if action == "error200":
                     xml = b'<?xml version="1.0"?>\n<Error><Code>InternalError</Code><Message>no</Message></Error>'
                     return self._answer(200, {"Content-Type": "application/xml"}, xml)
