@@ -18,6 +18,10 @@ class Busy(BackupError):
     """Another run holds the lock or the lease."""
 
 
+class Lost(BackupError):
+    """The lease was taken over, or ran out, while a run had it."""
+
+
 @dataclass(frozen=True)
 class Lease:
     """Who holds it.

@@ -298,3 +298,20 @@ def missing_role_sql(text: str, there: Sequence[str]) -> tuple[list[str], list[s
             # As whom it was granted may not exist here.
             statements.append(re.sub(r" GRANTED BY .*;$", ";", line))
     return made, statements
+
+
+def hint(said: str) -> str:
+    """What to do about what a server said; "" when nothing better is known than its words."""
+    for words, what in (
+        (("password authentication failed",), "correct the password in its file"),
+        (("row-level security",), "a backup must see all rows: use a role with BYPASSRLS, or the tables' owner"),
+        (
+            ("lock timeout", "LOCK TABLE"),
+            "somebody holds a lock on it, see pg_locks; run again, or raise statement_timeout",
+        ),
+        (("permission denied",), "grant the role pg_read_all_data"),
+        (("no password supplied",), "give it a password_file or url_file"),
+    ):
+        if any(word in said for word in words):
+            return f"; {what}"
+    return ""

@@ -16,8 +16,9 @@ from ..backup import catalogue, layout, metrics
 from ..backup.catalogue import KnownSet
 from ..backup.ports import BackupError
 from ..backup.restore import targets
-from ..clients.backup_host import CONFIG_DIR, Backup, load
+from ..clients.backup_host import Backup, load
 from ..clients.backup_restore import Restore
+from ..clients.backup_state import CONFIG_DIR
 from ..clients.backup_verify import spool
 from ..clients.files import StackBusy
 from .status import columns

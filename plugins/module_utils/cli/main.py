@@ -104,7 +104,7 @@ def _known(args: argparse.Namespace) -> str:
 def _status(args: argparse.Namespace) -> int:
     found = gather.gather(args.root, args.edge, DockerCli(runner(60.0)))
     certificates = gather.certificates(args.edge)
-    rows = [status.summarise(stack, certificates) for stack in found]
+    rows = [status.summarise(stack, certificates, time.time()) for stack in found]
     if args.json:
         print(json.dumps(status.to_dict(rows), indent=2, sort_keys=True))
     else:

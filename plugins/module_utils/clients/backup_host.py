@@ -31,6 +31,7 @@ from .backup_catalogue import delete_set, read_catalogue
 from .backup_jobs import Maker
 from .backup_lock import host_lock, leased, machine
 from .backup_send import copy_set, send
+from .backup_state import read_state
 from .backup_verify import verify_set
 from .compose import ComposeCli, ComposeError
 from .docker import DockerCli
@@ -41,8 +42,6 @@ from .process import runner
 from .stack_containers import StackContainers, read_secret
 from .store_local import LocalStore
 from .store_s3 import S3Store
-
-CONFIG_DIR = "/etc/landfall/backup"
 
 
 def load(path: str) -> Config:
@@ -311,12 +310,3 @@ def _newest(newest: KnownSet | None) -> dict[str, Any]:
     if made is None:
         return {"verified_id": "", "verified_at": 0.0, "bytes": 0}
     return {"verified_id": made.id, "verified_at": layout.taken_at(made.id), "bytes": made.stored}
-
-
-def read_state(directory: str, stack: str, max_age: float = metrics.State.max_age) -> metrics.State:
-    """The recorded state of a stack's backups."""
-    try:
-        with open(os.path.join(directory, f"{stack}.json"), encoding="utf-8") as file:
-            return metrics.state_from_json(file.read(), stack)
-    except OSError:
-        return metrics.State(stack, max_age=max_age)

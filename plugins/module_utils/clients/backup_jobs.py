@@ -125,6 +125,9 @@ class Maker:
                     ),
                     compress=client < 16, taps=[lister], details=details,
                 )  # fmt: skip
+            except BackupError as problem:
+                # Without its session the dump has no snapshot: that is what it would complain about.
+                raise counting.error or BackupError(f"{problem}{postgres.hint(str(problem))}") from problem
             finally:
                 lister.kill()
                 if not done:
@@ -219,13 +222,13 @@ class Counting:
 
     def __init__(self, session: Any, tables: Sequence[Sequence[str]]) -> None:
         self._found: dict[str, int] = {}
-        self._error: BackupError | None = None
+        self.error: BackupError | None = None
 
         def count() -> None:
             try:
                 self._found = session.counts(tables)
             except BackupError as problem:
-                self._error = problem
+                self.error = problem
 
         self._thread = threading.Thread(target=count, name="counts", daemon=True)
         self._thread.start()
@@ -233,8 +236,8 @@ class Counting:
     def result(self) -> dict[str, int]:
         """Rows by table. :raises BackupError: they could not be counted"""
         self._thread.join()
-        if self._error:
-            raise self._error
+        if self.error:
+            raise self.error
         return self._found
 
     def end(self) -> None:

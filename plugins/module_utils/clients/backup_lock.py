@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ..backup import layout, lease
-from ..backup.lease import TTL, Busy, Lease
+from ..backup.lease import TTL, Busy, Lease, Lost
 from ..backup.ports import BackupError, Exists, Missing, Store, StoreError
 
 
@@ -104,7 +104,7 @@ class HeldLease:
                 self._store.put(self._key, changed.to_json(), match=self._tag)
                 self._tag = self._own()
             except (Exists, Missing, Busy):
-                self._lost = Busy("the lease was lost: another run has taken it over; nothing of this run counts")
+                self._lost = Lost("the lease was lost: another run has taken it over; nothing of this run counts")
                 raise self._lost from None
 
     def _renewing(self) -> None:
@@ -116,7 +116,7 @@ class HeldLease:
             except StoreError:
                 # The store may answer again before the lease has run out.
                 if time.monotonic() > until:
-                    self._lost = self._lost or Busy(
+                    self._lost = self._lost or Lost(
                         "the lease could not be renewed in time; nothing of this run counts"
                     )
             except BackupError:

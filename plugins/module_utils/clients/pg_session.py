@@ -67,7 +67,7 @@ class Session:
         self._psql.wait()
         self._said.seek(0)
         said = told(self._said.read().decode(errors="replace")).replace("psql:<stdin>:", "line ")
-        raise BackupError(f"PostgreSQL, database {self._database}: {said}{_hint(said)}")
+        raise BackupError(f"PostgreSQL, database {self._database}: {said}{postgres.hint(said)}")
 
     def value(self, statement: str) -> Any:
         """The one value, as JSON, that a statement prints."""
@@ -122,17 +122,3 @@ class Session:
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
-
-
-def _hint(said: str) -> str:
-    for word, hint in (
-        ("password authentication failed", "; correct the password in its file"),
-        ("row-level security", "; a backup must see all rows: use a role with BYPASSRLS, or the tables' owner"),
-        ("lock timeout", "; somebody holds a lock on it, see pg_locks; run again, or raise statement_timeout"),
-        ("permission denied", "; grant the role pg_read_all_data"),
-        ("fe_sendauth: no password", "; give it a password_file or url_file"),
-        ("does not exist", "; correct its name"),
-    ):
-        if word in said:
-            return hint
-    return ""

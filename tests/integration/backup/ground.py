@@ -20,7 +20,7 @@ from ansible_collections.landfall.stack.plugins.module_utils.clients.store_s3 im
 from lab.lab import PROJECT
 from lab.postgres import Cluster
 
-MAIN = "import sys; from {0}.cli.main import main; sys.exit(main())".format(
+MAIN = "import sys; from {}.cli.main import main; sys.exit(main())".format(
     "ansible_collections.landfall.stack.plugins.module_utils"
 )
 
@@ -201,7 +201,7 @@ def fill(cluster: Cluster, name: str, rows: int = 20000) -> None:
         roles = {row[0] for row in link.execute("SELECT rolname FROM pg_roles")}
         if "app owner" not in roles:
             link.execute("CREATE ROLE \"app owner\" LOGIN PASSWORD 'x'")
-        link.execute(f'ALTER DATABASE "{name}" SET work_mem = \'7MB\'')
+        link.execute(f"ALTER DATABASE \"{name}\" SET work_mem = '7MB'")
         link.execute(f'ALTER DATABASE "{name}" SET search_path = shop, public')
         link.execute("CREATE SCHEMA shop; CREATE EXTENSION pg_trgm")
         link.execute(f'GRANT CONNECT ON DATABASE "{name}" TO "app owner"')

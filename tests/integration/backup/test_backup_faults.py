@@ -20,7 +20,7 @@ import psycopg
 import pytest
 
 from ansible_collections.landfall.stack.plugins.module_utils.backup.config import S3Config
-from ansible_collections.landfall.stack.plugins.module_utils.backup.lease import Busy, Lease
+from ansible_collections.landfall.stack.plugins.module_utils.backup.lease import Busy, Lease, Lost
 from ansible_collections.landfall.stack.plugins.module_utils.clients import backup_lock
 from ansible_collections.landfall.stack.plugins.module_utils.clients.store_s3 import S3Store
 
@@ -42,6 +42,7 @@ def standing(tmp_path_factory, cluster, s3, _proxy, database) -> Ground:
     made.sources = [made.postgres_source()]
     made.configure(project=False)
     made.good("run")
+    made.first = made.sets()[0]["id"]  # type: ignore[attr-defined]
     return made
 
 
@@ -106,7 +107,7 @@ VERSION = '[ "$1" = --version ] && exec $REAL --version'
 def test_producer_killed(ground: Ground, percent: int):
     manifest = json.loads(ground.store().get(f"app/{ground.sets()[-1]['id']}/manifest.json").data)
     whole = next(item["plain_bytes"] for item in manifest["items"] if item["kind"] == "postgres")
-    with_programs(ground, pg_dump=f"{VERSION}\n$REAL \"$@\" | head -c {whole * percent // 100}\nkill -9 $$")
+    with_programs(ground, pg_dump=f'{VERSION}\n$REAL "$@" | head -c {whole * percent // 100}\nkill -9 $$')
     fails(ground, "pg_dump was killed by signal 9")
 
 
@@ -145,7 +146,7 @@ def test_server_restarted_while_it_is_dumped(ground: Ground, cluster):
 def test_a_lock_that_is_held(ground: Ground, cluster):
     with psycopg.connect(cluster.dsn("jarvis")) as link:
         link.execute("LOCK TABLE part IN ACCESS EXCLUSIVE MODE")
-        fails(ground, "lock timeout", "pg_locks")
+        fails(ground, "pg_locks")
         link.rollback()
     # Nothing of the run is left on the server.
     assert ground.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'landfall%'") == [(0,)]
@@ -246,7 +247,7 @@ def test_bucket_missing_or_read_only(ground: Ground):
     ground.s3 = replace(right, bucket="nobody-has-this")
     ground.configure()
     done = ground.do("run")
-    assert done.rc == 1 and "no such bucket" in done.err
+    assert done.rc == 1 and "nobody-has-this" in done.err
     ground.s3 = right
     credentials = ground.root / "credentials.json"
     was = credentials.read_text()
@@ -307,7 +308,7 @@ def test_the_lease_of_another_host(ground: Ground, monkeypatch):
             backup_lock.HeldLease(store, "app", second, ttl=300.0)
         tag = store.get("app/lease.json").tag
         store.put("app/lease.json", second.to_json(), match=tag)
-        with pytest.raises(Busy, match="lost"):
+        with pytest.raises(Lost, match="lost"):
             first.check()
     found = json.loads(store.get("app/lease.json").data)
     assert found["nonce"] == "second" and not found["free"]
@@ -328,7 +329,7 @@ def test_a_run_that_lost_its_lease_writes_no_manifest(ground: Ground):
     thread = threading.Thread(target=steal)
     thread.start()
     try:
-        fails(ground, "lease was lost", rc=3)
+        fails(ground, "lease was lost")
     finally:
         thread.join()
         flag.unlink()
@@ -480,6 +481,7 @@ def test_disk_full(ground: Ground, what: str):
 def test_afterwards_the_first_set_still_restores(ground: Ground):
     ground.configure()
     ground.good("verify", "--all")
-    ground.good("restore", "--item", "postgres-db-jarvis", "--as", "at_last")
+    first = ground.first  # type: ignore[attr-defined]
+    ground.good("restore", "--set", first, "--item", "postgres-db-jarvis", "--as", "at_last")
     assert ground.sql('SELECT count(*) FROM shop."Or der"', "at_last") == [(20000,)]
     ground.sql("DROP DATABASE at_last")
