@@ -52,6 +52,7 @@ def lanes() -> tuple[list[Step], list[Step]]:
     two = [
         pytest_step("e2e", *site, "--durations=12", minutes=45),
         pytest_step("migration", "tests/integration/migration", "--durations=12"),
+        pytest_step("backup", "tests/integration/backup", "--durations=12"),
     ]
     return one, two
 
@@ -63,7 +64,7 @@ ROLLOUTS = "rollback or serves_badly or blue_green or drops_nothing or relay_onl
 def alone() -> list[Step]:
     """What counts failed requests, and so wants the machine for itself: after both lanes."""
     return [
-        pytest_step("integration", "tests/integration", "--ignore=tests/integration/migration"),
+        pytest_step("integration", "tests/integration", *(f"--ignore=tests/integration/{name}" for name in ("backup", "migration"))),
         pytest_step("rollouts", "tests/e2e/test_3_rollout.py", "-k", ROLLOUTS, "--durations=12", minutes=30),
         Step("bench-rollout", (str(BIN / "python"), "-m", "bench.rollout", "--short", "--fresh", "--rate", "80"), minutes=20),
     ]
