@@ -86,6 +86,19 @@ ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt SSL_CERT_FILE=/etc/ssl/certs/ca-
 CMD ["python3"]
 """
 
+# A server that trusts whoever reaches it: for tests, published on this machine's own address only.
+POSTGRES = """
+FROM {base}
+RUN mkdir -p /etc/postgresql-common && echo create_main_cluster = false > /etc/postgresql-common/createcluster.conf \\
+ && apt-get update -q && {apt} install -y --no-install-recommends postgresql-17 && {clean}
+USER postgres
+ENV PATH=/usr/lib/postgresql/17/bin:$PATH PGDATA=/var/lib/postgresql/data
+RUN initdb -N -E UTF8 --locale=C.UTF-8 -A trust -U postgres >/dev/null \\
+ && echo 'host all all all trust' >> $PGDATA/pg_hba.conf && echo "listen_addresses = '*'" >> $PGDATA/postgresql.conf
+STOPSIGNAL SIGINT
+CMD ["postgres"]
+"""
+
 BASE = {suite: f"landfall-lab/base:{suite}" for suite in SUITES}
 
 
@@ -106,6 +119,7 @@ def recipes() -> dict[str, Image]:
     made.append(Image("landfall-lab/services:trixie", fill(SERVICES, BASE["trixie"]), BASE["trixie"]))
     made.append(Image("landfall-lab/nginx-unprivileged:1.30", fill(NGINX, BASE["trixie"]), BASE["trixie"]))
     made.append(Image("landfall-lab/python:3.13-slim", fill(PYTHON, BASE["trixie"]), BASE["trixie"]))
+    made.append(Image("landfall-lab/postgres:17", fill(POSTGRES, BASE["trixie"]), BASE["trixie"]))
     return {image.tag: image for image in made}
 
 

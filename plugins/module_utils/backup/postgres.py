@@ -291,7 +291,7 @@ def missing_role_sql(text: str, there: Sequence[str]) -> tuple[list[str], list[s
             made.append(plain(created[1]))
             statements.append(line)
         altered = re.match(rf"ALTER ROLE {_ROLE} ", line)
-        granted = re.match(rf"GRANT {_ROLE} TO {_ROLE}\b", line)
+        granted = re.match(rf"GRANT {_ROLE} TO {_ROLE}(?=[ ;])", line)
         if altered and plain(altered[1]) in made:
             statements.append(line)
         elif granted and plain(granted[2]) in made:

@@ -53,6 +53,7 @@ class Ground:
     database: str
     extra: dict[str, Any] = field(default_factory=dict)
     sources: list[dict[str, Any]] = field(default_factory=list)
+    stack: str = "app"
 
     def __post_init__(self) -> None:
         self.recipients = [age_key(self.root / "operation.age"), age_key(self.root / "escrow.age")]
@@ -83,7 +84,7 @@ class Ground:
 
     @property
     def stack_dir(self) -> Path:
-        return self.root / "opt" / "app"
+        return self.root / "opt" / self.stack
 
     def postgres_source(self, **more: Any) -> dict[str, Any]:
         return {
@@ -100,7 +101,7 @@ class Ground:
         """Write the configuration; `changes` stay for the next ones."""
         self.extra.update(changes)
         config = {
-            "stack": "app",
+            "stack": self.stack,
             "stores": [
                 {
                     "name": "main",
@@ -123,7 +124,7 @@ class Ground:
             **self.extra,
         }
         (self.root / "etc").mkdir(exist_ok=True)
-        path = self.root / "etc" / "app.json"
+        path = self.root / "etc" / f"{self.stack}.json"
         path.write_text(json.dumps(config, indent=1))
         path.chmod(0o600)
 
@@ -132,7 +133,7 @@ class Ground:
     def argv(self, verb: str, *args: str) -> list[str]:
         return [
             sys.executable, "-c", MAIN, "--root", str(self.root / "opt"), "backup", "--config-dir",
-            str(self.root / "etc"), verb, "app", *args,
+            str(self.root / "etc"), verb, self.stack, *args,
         ]  # fmt: skip
 
     def start(self, verb: str, *args: str, path: str = "") -> subprocess.Popen[str]:
@@ -176,7 +177,7 @@ class Ground:
         raise KeyError(name)
 
     def state(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.root / "state" / "app.json").read_text())
+        found: dict[str, Any] = json.loads((self.root / "state" / f"{self.stack}.json").read_text())
         return found
 
     def keys(self) -> list[str]:
