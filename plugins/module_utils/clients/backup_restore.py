@@ -234,7 +234,7 @@ class Restore:
         item = target.item
         if target.place:
             restore_files.free_place(target.place)
-            spool(self._store, item, target.place, self.chain(item))
+            self._snapshot(item, target.place)
             self._b.say(f"{target.place}: the snapshot, for `redis-check-rdb` and a server of its own")
             return None
         container = self._b.containers.one(item.service)
@@ -244,7 +244,7 @@ class Restore:
         appendonly = ask("CONFIG", "GET", "appendonly")[-1] == "yes"
         rdb = os.path.join(directory, "landfall-new.rdb")
         restore_files.need_room(directory, item.plain_bytes * (2 if appendonly else 1))
-        spool(self._store, item, rdb, self.chain(item))
+        self._snapshot(item, rdb)
         facts = os.stat(directory)
 
         def swap() -> None:
@@ -256,6 +256,14 @@ class Restore:
             restore_files.redis_files(directory, rdb, facts.st_uid, facts.st_gid, appendonly)
 
         return swap
+
+    def _snapshot(self, item: Item, path: str) -> None:
+        """A snapshot as a server writes it: what followed it in the stream would spoil an append-only log."""
+        spool(self._store, item, path, self.chain(item))
+        with open(path, "r+b") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 512))
+            file.truncate(size - commands.redis_mark(file.read()))
 
     def _redis_asker(self, source: Source, container: str) -> Callable[..., list[str]]:
         said = source.options

@@ -146,7 +146,7 @@ def test_manifests_missing_forged_and_of_mixed_runs(spoil: Kept):
     other = spoil.backup.run().manifest
     name = "path-uploads.000"
     shutil.copy(spoil.path / layout.set_prefix("app", other.id) / name, spoil.dir / name)
-    assert any("sha256" in one for one in spoil.problems("path-uploads"))
+    assert spoil.problems("path-uploads")
     body = json.loads(spoil.raw)
     body["items"] = body["items"][:1]
     (spoil.dir / "manifest.json").write_text(json.dumps(body))
@@ -281,7 +281,6 @@ def test_redis_there_and_back(kept: Kept, tmp_path: Path, appendonly: str):
     ground = kept.ground
     sources, extra = ground.sources, dict(ground.extra)
     try:
-        ask(port, "DEBUG", "POPULATE", "5000") or None
         ask(port, "EVAL", "for i = 1, 5000 do redis.call('SET', 'k' .. i, i) end", "0")
         assert ask(port, "DBSIZE") == "5000"
         (ground.root / "redis-password").write_text("hunter2\n")
@@ -327,7 +326,7 @@ elif words[:2] == ["container", "inspect"]:
 elif words[0] == "exec":
     assert words[1:] == ["-i", "c1", "mongodump", "--archive", "--quiet", "--oplog"], words
     sys.stdout.buffer.write(b"\\x6d\\xe2\\x99\\x81" + bytes(range(256)) * 50)
-    {"sys.exit(1)" if False else "pass"}
+    pass
 """
     (tmp_path / "docker").write_text(script)
     (tmp_path / "docker").chmod(0o755)

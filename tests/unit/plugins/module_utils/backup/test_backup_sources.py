@@ -104,6 +104,9 @@ def test_secrets_never_stand_in_a_command_line():
 def test_snapshots_of_redis_that_are_not_whole():
     whole = b"REDIS0011" + b"x" * 40 + b"\xff" + b"12345678"
     assert commands.redis_fault(whole[:512], whole[-512:], len(whole)) == ""
+    marked = whole + b"0123456789abcdef0123456789abcdef01234567"
+    assert commands.redis_fault(marked[:512], marked[-512:], len(marked)) == "" and commands.redis_mark(marked) == 40
+    assert commands.redis_mark(whole) == 0
     assert "cut off" in commands.redis_fault(whole[:512], whole[:-1], len(whole) - 1)
     assert "no snapshot" in commands.redis_fault(b"ERR", b"ERR", 3)
     assert commands.mongo_fault(b"\x6d\xe2\x99\x81..", b"", 9) == "" and commands.mongo_fault(b"x", b"", 1)
