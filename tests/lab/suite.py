@@ -58,7 +58,7 @@ def lanes() -> tuple[list[Step], list[Step]]:
 
 
 #: Of the rollouts' tests those that have proven steady beside nothing else; `make soak` runs them all, and the bench.
-ROLLOUTS = "rollback or serves_badly or blue_green or drops_nothing or relay_only"
+ROLLOUTS = "rollback or serves_badly or blue_green or drops_nothing or relay_only or reboot_in_the_middle"
 
 
 def alone() -> list[Step]:
@@ -66,7 +66,7 @@ def alone() -> list[Step]:
     return [
         pytest_step("integration", "tests/integration", *(f"--ignore=tests/integration/{name}" for name in ("backup", "migration"))),
         pytest_step("rollouts", "tests/e2e/test_3_rollout.py", "-k", ROLLOUTS, "--durations=12", minutes=30),
-        Step("bench-rollout", (str(BIN / "python"), "-m", "bench.rollout", "--short", "--fresh", "--rate", "80"), minutes=20),
+        Step("bench-rollout", (str(BIN / "python"), "-m", "bench.rollout", "--short", "--fresh", "--rate=80")),
     ]
 
 

@@ -50,6 +50,8 @@ def parser() -> argparse.ArgumentParser:
     back = verbs.add_parser("rollback", help="bring the release before back, or a kept one")
     back.add_argument("stack")
     back.add_argument("release", nargs="?", default="", help="see: landfall releases STACK")
+    recover = verbs.add_parser("recover", help="undo what a power cut interrupted; systemd runs it at boot")
+    recover.add_argument("stack", nargs="?", default="", help="all, when not given")
     flag = verbs.add_parser("maintenance", help="show a maintenance page instead of the stack")
     flag.add_argument("state", choices=("on", "off"))
     flag.add_argument("stack")
@@ -80,8 +82,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             from .backup import main as backup
 
             return backup(rest, args.root)
-        known = {"status": _status, "releases": _releases, "logs": _logs, "maintenance": _maintenance}
-        return {**known, "watch": _watch, "timeline": _timeline, "rollback": _rollback}[args.verb](args)
+        verbs = {"status": _status, "releases": _releases, "logs": _logs, "maintenance": _maintenance}
+        verbs |= {"watch": _watch, "timeline": _timeline, "rollback": _rollback, "recover": _recover}
+        return verbs[args.verb](args)
     except Wrong as problem:
         print(f"landfall {args.verb}: {problem}", file=sys.stderr)
     except PermissionError as problem:
@@ -190,6 +193,21 @@ def _rollback(args: argparse.Namespace) -> int:
     else:
         print("\n".join([*result["plan"], f"{args.stack} runs release {result['release']} again"]))
     return 0
+
+
+def _recover(args: argparse.Namespace) -> int:
+    from ..clients.host import recover
+    from ..rollout.deploy import DeployFailed
+    from ..rollout.plan import Refused
+
+    well = True
+    for name in [_known(args)] if args.stack else stacks(args.root):
+        try:
+            said = recover(args.root, os.path.join(args.edge, "stacks"), name)
+        except (DeployFailed, Refused, StackBusy) as problem:
+            well, said = False, str(problem)
+        print(f"{name}: {said}", flush=True)
+    return 0 if well else 1
 
 
 def _maintenance(args: argparse.Namespace) -> int:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .process import Runner
 
 PROJECT_LABEL = "com.docker.compose.project"
+ONEOFF_LABEL = "com.docker.compose.oneoff"
 
 
 class DockerError(Exception):
@@ -30,11 +31,14 @@ class DockerCli:
         self._run = run
         self._slow = slow or run
 
+    def command(self, *args: str, slow: bool = False) -> tuple[int, str, str]:
+        """Run ``docker …``: (exit code, standard output, errors). :param slow: without a short bound"""
+        return (self._slow if slow else self._run)(["docker", *args], "/", {})
+
     def _docker(self, *args: str, slow: bool = False) -> str:
-        argv = ["docker", *args]
-        rc, out, err = (self._slow if slow else self._run)(argv, "/", {})
+        rc, out, err = self.command(*args, slow=slow)
         if rc:
-            raise DockerError(argv, rc, err)
+            raise DockerError(["docker", *args], rc, err)
         return out
 
     def available(self) -> str | None:
@@ -51,14 +55,11 @@ class DockerCli:
 
     def containers(self, project: str | None = None) -> list[dict[str, Any]]:
         """``docker inspect`` of the containers of a project (None: of all projects), one-off runs left out."""
-        label = PROJECT_LABEL if project is None else f"{PROJECT_LABEL}={project}"
-        ids = self._docker("ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={label}").split()
-        found = self.inspect(ids)
-        return [
-            one
-            for one in found
-            if str((one["Config"].get("Labels") or {}).get("com.docker.compose.oneoff", "")).lower() != "true"
-        ]
+        return [one for one in self.labelled(of_project(project)) if not oneoff(one)]
+
+    def labelled(self, label: str) -> list[dict[str, Any]]:
+        """``docker inspect`` of all containers with a label, ``name`` or ``name=value``."""
+        return self.inspect(self._docker("ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={label}").split())
 
     def inspect(self, ids: Sequence[str]) -> list[dict[str, Any]]:
         """``docker inspect``; containers that went away in the meantime are left out."""
@@ -113,6 +114,17 @@ class DockerCli:
         names = list(containers)
         if names:
             self._docker("stop", *names, slow=True)
+
+
+def of_project(project: str | None) -> str:
+    """The label of a Compose project's containers; None: of all projects'."""
+    return PROJECT_LABEL if project is None else f"{PROJECT_LABEL}={project}"
+
+
+def oneoff(inspected: Mapping[str, Any]) -> bool:
+    """Whether an inspected container is a one-off run (``docker compose run``)."""
+    labels = (inspected.get("Config") or {}).get("Labels") or {}
+    return str(labels.get(ONEOFF_LABEL, "")).lower() == "true"
 
 
 def connects(addresses: Sequence[str], port: int, timeout: float = 1.0) -> bool:

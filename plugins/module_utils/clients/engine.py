@@ -27,12 +27,11 @@ except ImportError as exc:  # reported by the module that uses this room
 
     APIError = NotFound = ReadTimeout = _SdkError = _Absent  # type: ignore[assignment,misc]
 
-from .docker import PROJECT_LABEL, DockerCli, DockerError
+from .docker import DockerCli, DockerError, of_project, oneoff
 from .process import Runner
 
 #: Seconds one call may take.
 TIMEOUT = 120
-ONEOFF_LABEL = "com.docker.compose.oneoff"
 
 
 class DockerEngine(DockerCli):
@@ -71,16 +70,12 @@ class DockerEngine(DockerCli):
             return "python3-docker is missing on this host"
         return super().available()
 
-    def containers(self, project: str | None = None) -> list[dict[str, Any]]:
-        """``docker inspect`` of the containers of a project (None: of all projects), one-off runs left out."""
-        return [one for one in self._listed(project) if not _oneoff(one)]
-
     def hooks(self, project: str) -> list[dict[str, Any]]:
         """``docker inspect`` of the one-off containers of a project (``docker compose run``)."""
-        return [one for one in self._listed(project) if _oneoff(one)]
+        return [one for one in self.labelled(of_project(project)) if oneoff(one)]
 
-    def _listed(self, project: str | None) -> list[dict[str, Any]]:
-        label = PROJECT_LABEL if project is None else f"{PROJECT_LABEL}={project}"
+    def labelled(self, label: str) -> list[dict[str, Any]]:
+        """``docker inspect`` of all containers with a label, ``name`` or ``name=value``."""
         listed = self._call("ps", lambda: self._api.containers(all=True, filters={"label": [label]}))
         return self.inspect([one["Id"] for one in listed])
 
@@ -200,8 +195,3 @@ class DockerEngine(DockerCli):
     def restarts_off(self, container: str) -> None:
         """Have Docker not start a container again when it ends."""
         self._call(f"update {container}", lambda: self._api.update_container(container, restart_policy={"Name": "no"}))
-
-
-def _oneoff(inspected: Mapping[str, Any]) -> bool:
-    labels = (inspected.get("Config") or {}).get("Labels") or {}
-    return str(labels.get(ONEOFF_LABEL, "")).lower() == "true"

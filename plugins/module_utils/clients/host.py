@@ -22,6 +22,7 @@ from ..compose.validate import inspect
 from ..compose.yamldoc import YAML_ERROR
 from ..rollout.deploy import Deployment, Effects, Request
 from ..rollout.health import Observation, observe
+from ..rollout.journal import cut_short
 from ..rollout.plan import Refused
 from .compose import ComposeCli, ComposeError
 from .docker import DockerError, connects, proc_net
@@ -151,7 +152,7 @@ def effects_for(root: str, routes_dir: str, stack: str, interrupts: Interrupts |
         compose=compose,
         model=lambda config, directory, files: model_of(stack, config, directory, files),
         world=HostWorld(docker),
-        traffic=Traffic(stack, edge_root=os.path.dirname(routes_dir.rstrip("/"))),
+        traffic=Traffic(stack, edge_root=os.path.dirname(routes_dir.rstrip("/")), docker=docker),
         now=utc_now,
         time=time.time,
         monotonic=time.monotonic,
@@ -199,3 +200,23 @@ def back(
         interrupts.install()
         found, current = deployment.choose_back(wanted)
         return {**common, **deployment.go_back(found, current)}
+
+
+def recover(root: str, routes_dir: str, stack: str) -> str:
+    """After the host itself went down under a run: bring back the release that ran before it. :returns: what was done
+
+    Not forward, for whoever deployed was told that it failed; their next run goes forward.
+
+    :raises Refused, DeployFailed: it could not; :raises StackBusy: somebody works on the stack
+    """
+    store = StackDir(root, stack)
+    holder = store.holder()
+    if holder:
+        return f"{holder.get('who', 'somebody')} works on it (process {holder.get('pid', 'unknown')})"
+    if not cut_short(store.journal()):
+        return "nothing was interrupted"
+    current = store.current()
+    if not current:
+        return "its first deployment was interrupted: deploy again to finish it"
+    done = back(root, routes_dir, stack, current, "landfall recover")
+    return f"a run was interrupted; release {current} " + ("runs again" if done["changed"] else "runs as it did")

@@ -23,22 +23,20 @@ from ..edge.plan import Container
 from ..edge.project import NETWORK_LABEL, SPEC_LABEL, STOP_S, EdgeConfig
 from ..edge.switch import Clock
 from .certbot import CertificateError, Certificates
+from .docker import DockerCli
 from .docker_command import told
 from .files import sync_dir, write_atomic
 from .nginx_container import Box, NginxContainer, running
-from .process import Runner, runner
+from .process import runner
 
 KEEP = 5
 
 
 class NginxClient(NginxContainer):
-    """The edge's nginx.
+    """The edge's nginx."""
 
-    :param run: runner for quick commands, :param slow: for pulls and `docker compose up`
-    """
-
-    def __init__(self, config: EdgeConfig, run: Runner, slow: Runner | None = None) -> None:
-        super().__init__(Box("the edge", config.container, config.image, config.user, config.root), run, slow)
+    def __init__(self, config: EdgeConfig, docker: DockerCli) -> None:
+        super().__init__(Box("the edge", config.container, config.image, config.user, config.root), docker)
         self.config = config
 
     def answers(self) -> bool:
@@ -79,13 +77,12 @@ class NginxClient(NginxContainer):
     def version(self) -> str:
         """What ``nginx -V`` of the wanted image prints; "" when the image is not on the host (check mode)."""
         image = self.config.image
-        rc, out, _ = self._docker("container", "inspect", "--format", "{{.Config.Image}} {{.State.Running}}",
-                                  self.config.container)  # fmt: skip
-        if rc == 0 and out.split() == [image, "true"]:
+        one = self.inspect()
+        if one is not None and one["Config"]["Image"] == image and running(one):
             rc, out, err = self._docker("exec", self.config.container, "nginx", "-V")
             if rc == 0:
                 return out + err
-        if self._docker("image", "inspect", "--format", "{{.Id}}", image)[0]:
+        if not self.image_id():
             return ""
         rc, out, err = self._docker("run", "--rm", "--network", "none", "--entrypoint", "nginx", image, "-V")
         return out + err or f"nothing, it ended with {rc}"
@@ -297,5 +294,5 @@ def _directories(uid: int) -> dict[str, tuple[int, int]]:
 def connect(config: EdgeConfig) -> tuple[Edge, Generations]:
     """The edge of this host with the real Docker, disk and clock."""
     disk = Generations(config.root)
-    client = NginxClient(config, runner(60), runner(900))
+    client = NginxClient(config, DockerCli(runner(60), runner(900)))
     return Edge(config, client, disk, Clock(time.monotonic, time.sleep)), disk

@@ -5,17 +5,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..edge.errors import EdgeError
-from .docker_command import DockerCommand, told
+from .docker import DockerCli
+from .docker_command import DockerCommand
 from .nginx_process import Worker, accepts, connections, errors, hang_up, is_master, workers
-from .process import Runner
 
 
 @dataclass(frozen=True)
@@ -41,23 +39,19 @@ class Box:
 
 
 class NginxContainer(DockerCommand):
-    """nginx in a container. :param run: runner for quick commands, :param slow: for pulls and starts"""
+    """nginx in a container."""
 
-    def __init__(self, box: Box, run: Runner, slow: Runner | None = None) -> None:
-        super().__init__(run, slow)
+    def __init__(self, box: Box, docker: DockerCli) -> None:
+        super().__init__(docker)
         self.box = box
         self._pid = 0
 
     def inspect(self) -> dict[str, Any] | None:
         """``docker inspect`` of the container, None when there is none."""
-        rc, out, err = self._docker("container", "inspect", self.box.container)
-        if rc:
-            self._pid = 0
-            if "no such container" in err.lower():
-                return None
-            raise EdgeError(f"docker cannot say how container {self.box.container} is: {told(err)}")
-        one: dict[str, Any] = json.loads(out)[0]
-        self._pid = int(one["State"].get("Pid") or 0)
+        self._pid = 0
+        one = self._inspected(self.box.container)
+        if one is not None:
+            self._pid = int(one["State"].get("Pid") or 0)
         return one
 
     @property
@@ -78,8 +72,7 @@ class NginxContainer(DockerCommand):
 
     def image_id(self) -> str:
         """The id of the wanted image, "" when it is not on the host."""
-        rc, out, _ = self._docker("image", "inspect", "--format", "{{.Id}}", self.box.image)
-        return out.strip() if rc == 0 else ""
+        return self._image_id(self.box.image)
 
     def test(self, generation: str) -> str:
         """``nginx -t`` where the configuration will run, or in a container of its own while none runs."""

@@ -31,11 +31,11 @@ from ..relay.project import (
 )
 from ..relay.render import control, main, render
 from ..relay.spec import RelayNetwork, RelaySpec, to_json
+from .docker import DockerCli
 from .docker_command import DockerCommand
 from .files import sync_dir, write_atomic
 from .nginx import Generations
 from .nginx_container import Box, NginxContainer, running
-from .process import Runner
 
 
 class Fleet:
@@ -82,17 +82,17 @@ class RelayClient(DockerCommand):
     :param image: image of its containers, :param user: ``uid:gid`` nginx runs as
     """
 
-    def __init__(self, stack: str, root: str, image: str, user: str, run: Runner, slow: Runner, clock: Clock) -> None:
+    def __init__(self, stack: str, root: str, image: str, user: str, docker: DockerCli, clock: Clock) -> None:
         self.stack, self.image, self.user, self.clock = stack, image, user, clock
         self.home = os.path.join(root, stack)
         self.disk = Generations(self.home)
-        super().__init__(run, slow)
+        super().__init__(docker)
 
     def box(self, place: Place) -> NginxContainer:
         """The nginx of a container."""
         socket = control(place.key).replace("run/", f"{run_of(place.index)}/", 1)
         where = Box("the relay", place.container, self.image, self.user, self.home, main(place.key), socket)
-        return NginxContainer(where, self._run, self._slow)
+        return NginxContainer(where, self._client)
 
     def places(self) -> list[Place]:
         """The containers as they were made last."""
@@ -111,12 +111,8 @@ class RelayClient(DockerCommand):
 
     def observed(self) -> dict[str, Relay]:
         """The stack's relay containers by name."""
-        ids = self._must("docker cannot list the relay's containers", "ps", "--all", "--quiet", "--no-trunc",
-                         "--filter", f"label={STACK_LABEL}={self.stack}").split()  # fmt: skip
-        if not ids:
-            return {}
         found = {}
-        for one in json.loads(self._must("docker cannot say how the relay is", "container", "inspect", *ids)):
+        for one in self._labelled(f"{STACK_LABEL}={self.stack}"):
             name = one["Name"].lstrip("/")
             networks = one["NetworkSettings"]["Networks"]
             network = next(iter(networks), "")

@@ -21,9 +21,10 @@ from ..edge.project import EdgeConfig, compose
 from ..edge.render import render, sealed
 from ..edge.switch import Clock, prove, stage, switch
 from ..relay.spec import RelaySpec
+from .docker import DockerCli
 from .nginx import Generations, NginxClient
 from .nginx_container import NginxContainer, running
-from .process import Runner, runner
+from .process import runner
 from .relay import RelayClient
 
 #: Seconds in which a worker has certainly handed on what it had read when it was told to go.
@@ -58,7 +59,7 @@ class Traffic:
     :param stack: its name
     :param edge_root: the edge's directory; without ``edge.json`` in it there is no edge on this host
     :param relay_root: directory of all stacks' relays
-    :param run: runner for quick commands, :param slow: for pulls and starts; defaults: 60 s, 900 s
+    :param docker: with which Docker is asked; default: its command line, 60 s for quick commands, 900 s for pulls
     """
 
     def __init__(
@@ -66,12 +67,11 @@ class Traffic:
         stack: str,
         edge_root: str = "/etc/landfall/edge",
         relay_root: str = "/etc/landfall/relay",
-        run: Runner | None = None,
-        slow: Runner | None = None,
+        docker: DockerCli | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.stack, self.edge_root, self.relay_root = stack, edge_root, relay_root
-        self._run, self._slow = run or runner(60), slow or runner(900)
+        self._docker = docker or DockerCli(runner(60), runner(900))
         self._clock = clock or Clock(time.monotonic, time.sleep)
         self._known: Features | None = None
         self._path = os.path.join(edge_root, "stacks", f"{stack}.json")
@@ -89,13 +89,11 @@ class Traffic:
         config = self._config()
         if config is None:
             return None
-        return config, NginxClient(config, self._run, self._slow), Generations(self.edge_root)
+        return config, NginxClient(config, self._docker), Generations(self.edge_root)
 
     def _relay(self) -> RelayClient:
         config = self._config() or EdgeConfig()
-        return RelayClient(
-            self.stack, self.relay_root, config.image, config.user, self._run, self._slow, self._clock
-        )  # fmt: skip
+        return RelayClient(self.stack, self.relay_root, config.image, config.user, self._docker, self._clock)
 
     def _features(self) -> Features:
         """Of the edge's image, which the relay shares; asked for once for each image, and kept as the edge keeps it."""
@@ -104,7 +102,7 @@ class Traffic:
         config = self._config() or EdgeConfig()
         there = os.path.exists(os.path.join(self.edge_root, "edge.json"))
         disk = Generations(self.edge_root if there else self.relay_root)
-        client = NginxClient(config, self._run, self._slow)
+        client = NginxClient(config, self._docker)
         image = client.image_id()
         try:
             kept = json.loads(disk.read("nginx.json") or "{}")
@@ -284,7 +282,7 @@ class Traffic:
         config = self._config()
         if config is None:
             return []
-        rc, out, _ = self._run(["docker", "logs", "--since", f"{since:.3f}", config.container], "/", {})
+        rc, out, _ = self._docker.command("logs", "--since", f"{since:.3f}", config.container)
         # A request is logged when its answer ends: `since` counts from there.
         return parse(out.splitlines(), self.stack, since) if rc == 0 else []
 

@@ -693,6 +693,7 @@ class Deployment:
         self.store.write(record.id, "routes.json", rollout.routes())
         self.store.save(replace(record, observed=self._observed(seen, rollout)))
         self.store.switch(record.id)
+        self._step(record, "restored")
         self._tidy_hooks()
 
     def _write_release(self, decision: Decision) -> tuple[Release, dict[str, Any], Stack, str]:

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 #: The steps of a rollout in their order; ``wave N ...`` stands once for each wave, steps of services and hooks where
 #: there are any. Besides these a line carries ``draining`` and ``stopping`` (old containers, beside the next wave),
-#: ``rolled back`` or ``failed``.
+#: ``rolled back``, ``restored`` (what was gone back to stands) or ``failed``.
 STEPS = (
     "written",
     "pulled",
@@ -69,6 +69,11 @@ def parse(lines: Iterable[str]) -> list[Entry]:
         except (ValueError, KeyError, TypeError):
             continue
     return out
+
+
+def cut_short(entries: Sequence[Entry]) -> bool:
+    """Whether the last run of a stack neither ended well nor came to an end of its own."""
+    return bool(entries) and entries[-1].step not in ("sealed", "restored", "failed")
 
 
 def last_step(entries: Iterable[Entry], release: str) -> str | None:

@@ -96,7 +96,9 @@ def test_there_and_back(ground: Ground, containers: Containers):
 def test_a_service_goes_on_when_its_backup_fails(ground: Ground, containers: Containers, tmp_path: Path):
     where = tmp_path / "bin"
     where.mkdir()
-    (where / "tar").write_text("#!/bin/sh\ndocker inspect -f '{{.State.Status}}' %s-web >> %s/seen\nexit 2\n" % (containers.name, tmp_path))  # noqa: UP031,E501
+    (where / "tar").write_text(
+        "#!/bin/sh\ndocker inspect -f '{{.State.Status}}' %s-web >> %s/seen\nexit 2\n" % (containers.name, tmp_path)
+    )
     (where / "tar").chmod(0o755)
     ground.sources = ground.sources[1:2]
     for how, seen in (("pause", "paused"), ("stop", "exited")):
@@ -108,7 +110,9 @@ def test_a_service_goes_on_when_its_backup_fails(ground: Ground, containers: Con
         assert containers.status("web") == "running"
 
 
-def test_a_service_goes_on_after_the_run_that_held_it_was_killed(ground: Ground, containers: Containers, tmp_path: Path):
+def test_a_service_goes_on_after_the_run_that_held_it_was_killed(
+    ground: Ground, containers: Containers, tmp_path: Path
+):
     where = tmp_path / "bin"
     where.mkdir()
     (where / "tar").write_text("#!/bin/sh\nsleep 60\n")

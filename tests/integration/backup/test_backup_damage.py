@@ -301,7 +301,9 @@ def test_redis_there_and_back(kept: Kept, tmp_path: Path, appendonly: str):
         server.wait()
         ground.sources, ground.extra = sources, extra
         ground.configure()
-    checked = subprocess.run(["redis-check-rdb", str(tmp_path / "new.rdb")], capture_output=True, text=True, check=False)
+    checked = subprocess.run(
+        ["redis-check-rdb", str(tmp_path / "new.rdb")], capture_output=True, text=True, check=False
+    )
     assert checked.returncode == 0 and "RDB looks OK" in checked.stdout
     restore_files.redis_files(str(second), str(tmp_path / "new.rdb"), os.getuid(), os.getgid(), appendonly == "yes")
     server, port = redis(second, *args)

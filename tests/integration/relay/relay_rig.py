@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.landfall.stack.plugins.module_utils.clients.docker import DockerCli
 from ansible_collections.landfall.stack.plugins.module_utils.clients.files import write_atomic
 from ansible_collections.landfall.stack.plugins.module_utils.clients.nginx import connect
 from ansible_collections.landfall.stack.plugins.module_utils.clients.process import runner
@@ -98,7 +99,7 @@ class Shop:
             root=f"{self.home}/edge", container="landfall-it-edge", image=NGINX,
             http_port=28080, https_port=28443, address="127.0.0.1", settings={"worker_processes": "2"},
         )  # fmt: skip
-        self.traffic = Traffic(STACK, self.config.root, f"{self.home}/relay", run=run, slow=run)
+        self.traffic = Traffic(STACK, self.config.root, f"{self.home}/relay", docker=DockerCli(run))
 
     def up(self):
         """Networks and an edge without routes."""

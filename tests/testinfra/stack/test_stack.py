@@ -40,6 +40,14 @@ def test_status_says_all_is_well(host):
     assert "toy" in text and "1/1" in text and "All well" in text
 
 
+def test_what_a_power_cut_leaves_is_undone_at_boot(host):
+    unit = host.service("landfall-recover")
+    assert unit.is_enabled
+    # Nothing was interrupted here: it ends well, and says so.
+    assert host.run("systemctl start landfall-recover").rc == 0
+    assert "nothing was interrupted" in host.check_output("journalctl -u landfall-recover -o cat")
+
+
 def test_a_bad_configuration_never_replaces_a_good_one(host):
     """A broken routes file is refused, and the page still comes."""
     path = "/etc/landfall/edge/stacks/broken.json"

@@ -11,6 +11,7 @@ import pytest
 
 from ansible_collections.landfall.stack.plugins.module_utils.cli.main import main
 from ansible_collections.landfall.stack.plugins.module_utils.clients.files import StackDir
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.journal import Entry
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.release import Release
 
 
@@ -44,6 +45,19 @@ def test_maintenance(host, tmp_path):
     assert main([*host, "maintenance", "on", "toy"]) == 0 and flag.exists()
     assert main([*host, "maintenance", "off", "toy"]) == 0 and not flag.exists()
     assert main([*host, "maintenance", "off", "toy"]) == 0
+
+
+def test_recover(host, tmp_path, capsys):
+    store = StackDir(str(tmp_path / "stacks"), "toy")
+    assert main([*host, "recover"]) == 0
+    assert capsys.readouterr().out == "toy: nothing was interrupted\n"
+    store.log(Entry("2026-11-22T04:42:00Z", "20261122T044200Z-00000002", "wave 1 started", {}))
+    with store.lock("carol@laptop", "2026-11-22T04:42:00Z", 1):
+        assert main([*host, "recover", "toy"]) == 0
+    assert "toy: carol@laptop works on it" in capsys.readouterr().out
+    os.unlink(os.path.join(store.path, "current"))
+    assert main([*host, "recover"]) == 0
+    assert "deploy again to finish it" in capsys.readouterr().out
 
 
 def test_status_of_an_empty_host_needs_no_docker(tmp_path, capsys):

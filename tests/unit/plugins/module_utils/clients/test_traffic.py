@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from ansible_collections.landfall.stack.plugins.module_utils.clients.docker import DockerCli
 from ansible_collections.landfall.stack.plugins.module_utils.clients.traffic import Traffic, TrafficError, _Side
 from ansible_collections.landfall.stack.plugins.module_utils.compose.routes import Route, StackRoutes, to_json
 from ansible_collections.landfall.stack.plugins.module_utils.edge.errors import EdgeError
@@ -22,12 +23,12 @@ ROUTES = to_json(StackRoutes("shop", ("a.b",), "net", (Route("a.b", "/", "web", 
 def traffic(tmp_path):
     def run(argv, cwd, env):
         if argv[1:3] == ["image", "inspect"]:
-            return 0, "sha256:1\n", ""
+            return 0, '[{"Id": "sha256:1"}]', ""
         if argv[1] == "run":
             return 0, "", "nginx version: nginx/1.30.6\n"
         return 1, "", "Error: No such container: landfall-edge"
 
-    return Traffic("shop", str(tmp_path / "edge"), str(tmp_path / "relay"), run=run)
+    return Traffic("shop", str(tmp_path / "edge"), str(tmp_path / "relay"), docker=DockerCli(run))
 
 
 def test_without_an_edge_the_routes_are_written_for_it(traffic):
