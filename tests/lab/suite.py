@@ -64,7 +64,11 @@ ROLLOUTS = "rollback or serves_badly or blue_green or drops_nothing or relay_onl
 def alone() -> list[Step]:
     """What counts failed requests, and so wants the machine for itself: after both lanes."""
     return [
-        pytest_step("integration", "tests/integration", *(f"--ignore=tests/integration/{name}" for name in ("backup", "migration"))),
+        pytest_step(
+            "integration",
+            "tests/integration",
+            *(f"--ignore=tests/integration/{name}" for name in ("backup", "migration")),
+        ),
         pytest_step("rollouts", "tests/e2e/test_3_rollout.py", "-k", ROLLOUTS, "--durations=12", minutes=30),
         Step("bench-rollout", (str(BIN / "python"), "-m", "bench.rollout", "--short", "--fresh", "--rate=80")),
     ]

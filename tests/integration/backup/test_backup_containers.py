@@ -96,9 +96,8 @@ def test_there_and_back(ground: Ground, containers: Containers):
 def test_a_service_goes_on_when_its_backup_fails(ground: Ground, containers: Containers, tmp_path: Path):
     where = tmp_path / "bin"
     where.mkdir()
-    (where / "tar").write_text(
-        "#!/bin/sh\ndocker inspect -f '{{.State.Status}}' %s-web >> %s/seen\nexit 2\n" % (containers.name, tmp_path)
-    )
+    look = f"docker inspect -f '{{{{.State.Status}}}}' {containers.name}-web >> {tmp_path}/seen"
+    (where / "tar").write_text(f"#!/bin/sh\n{look}\nexit 2\n")
     (where / "tar").chmod(0o755)
     ground.sources = ground.sources[1:2]
     for how, seen in (("pause", "paused"), ("stop", "exited")):
