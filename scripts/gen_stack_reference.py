@@ -42,7 +42,8 @@ services:
 - With several files, mappings of `x-landfall` merge key by key; lists and single values of the later file take the
   place of the earlier ones. An overlay that gives `domains` or `route` gives all of them.
 - Durations: `500ms`, `30s`, `5m`, `1h30m`, `1d`. Sizes: `512k`, `10m`, `1g`. Rates: `10r/s`, `300r/m`.
-- `backup` and `alerts` are validated now and act later, so that a file written today stays good; all other keys act.
+- `alerts` is validated now and acts later, so that a file written today stays good; all other keys act.
+- What `backup` does, and how to restore: [backups.md](backups.md).
 - What `rollout` and `hooks` do, and what is guaranteed: [rollouts.md](rollouts.md).
 """
 

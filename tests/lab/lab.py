@@ -76,7 +76,7 @@ class Net:
         return f"fd4c:616e:6466:{self.octet:x}::{last:x}"
 
 
-OCTETS = {"demo": 99, "test": 98, "molecule": 97, "bench": 96, "move": 95}
+OCTETS = {"demo": 99, "test": 98, "molecule": 97, "bench": 96, "move": 95, "backup": 94}
 DNS, ACME, REGISTRY, S3, ACME_SHORT, APT_REPO, HOST = 2, 3, 4, 5, 6, 7, 10
 
 

@@ -53,6 +53,7 @@ def lanes() -> tuple[list[Step], list[Step]]:
         pytest_step("e2e", *site, "--durations=12", minutes=45),
         pytest_step("migration", "tests/integration/migration", "--durations=12"),
         pytest_step("e2e-migrate", "tests/e2e/test_4_migrate.py", "-s"),
+        pytest_step("backup", "tests/integration/backup", "--durations=12"),
     ]
     return one, two
 
@@ -64,7 +65,11 @@ ROLLOUTS = "rollback or serves_badly or blue_green or drops_nothing or relay_onl
 def alone() -> list[Step]:
     """What counts failed requests, and so wants the machine for itself: after both lanes."""
     return [
-        pytest_step("integration", "tests/integration", "--ignore=tests/integration/migration"),
+        pytest_step(
+            "integration",
+            "tests/integration",
+            *(f"--ignore=tests/integration/{name}" for name in ("backup", "migration")),
+        ),
         pytest_step("rollouts", "tests/e2e/test_3_rollout.py", "-k", ROLLOUTS, "--durations=12", minutes=30),
         Step("bench-rollout", (str(BIN / "python"), "-m", "bench.rollout", "--short", "--fresh", "--rate=80")),
     ]

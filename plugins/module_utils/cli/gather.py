@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..clients import x509
+from ..clients.backup_state import set_up
 from ..clients.docker import PROJECT_LABEL, DockerCli
 from ..clients.files import StackDir, stacks
 from ..compose.routes import RoutesError, StackRoutes, from_json
@@ -42,6 +43,7 @@ def gather(root: str, edge: str, docker: DockerCli) -> list[Gathered]:
                 maintenance=os.path.exists(flag(edge, name)),
                 lock=store.holder(),
                 step=entries[-1].step if entries else "",
+                backup=set_up(name),
                 relay={
                     str(one["Name"]).lstrip("/"): str(one["State"]["Status"])
                     for one in containers

@@ -61,7 +61,11 @@ def parser() -> argparse.ArgumentParser:
     moved.add_argument("stack", nargs="?", default="", help="all, when not given")
     moved.add_argument("--directory", default=MOVES, help=f"where moves keep their state ({MOVES})")
     moved.add_argument("--json", action="store_true", help="for programs")
-    for name, text in (("certificates", "list or renew certificates"), ("edge", "nginx of this host")):
+    for name, text in (
+        ("certificates", "list or renew certificates"),
+        ("edge", "nginx of this host"),
+        ("backup", "take, list, verify, prune and restore backups"),
+    ):
         verbs.add_parser(name, help=text, add_help=False)
     return top
 
@@ -69,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb. 0: done and well; 1: not well, or it could not be done; 2: a wrong call."""
     args, rest = parser().parse_known_args(argv)
-    if rest and args.verb not in ("certificates", "edge"):
+    if rest and args.verb not in ("certificates", "edge", "backup"):
         parser().error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         if args.verb == "certificates":
@@ -80,6 +84,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             from ..edge.edge_cli import main as edge
 
             return edge(rest)
+        if args.verb == "backup":
+            from .backup import main as backup
+
+            return backup(rest, args.root)
         verbs = {"status": _status, "releases": _releases, "logs": _logs, "maintenance": _maintenance}
         verbs |= {"watch": _watch, "timeline": _timeline, "rollback": _rollback, "recover": _recover}
         verbs["migrate"] = _migrate
@@ -106,7 +114,7 @@ def _known(args: argparse.Namespace) -> str:
 def _status(args: argparse.Namespace) -> int:
     found = gather.gather(args.root, args.edge, DockerCli(runner(60.0)))
     certificates = gather.certificates(args.edge)
-    rows = [status.summarise(stack, certificates) for stack in found]
+    rows = [status.summarise(stack, certificates, time.time()) for stack in found]
     if args.json:
         print(json.dumps(status.to_dict(rows), indent=2, sort_keys=True))
     else:

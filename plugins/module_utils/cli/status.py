@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ..backup import metrics
 from ..compose.routes import StackRoutes
 from ..rollout.health import DONE, LEAVING, WARM, Observation, drift
 from ..rollout.release import FAILED, PENDING, SEALED, Release
@@ -41,6 +42,7 @@ class Gathered:
 
     :param step: the last step in its journal
     :param relay: container of its relay → state
+    :param backup: what is recorded of its backups, None when they are not set up
     """
 
     name: str
@@ -53,6 +55,7 @@ class Gathered:
     lock: Mapping[str, Any] = field(default_factory=dict)
     step: str = ""
     relay: Mapping[str, str] = field(default_factory=dict)
+    backup: metrics.State | None = None
 
 
 @dataclass(frozen=True)
@@ -81,10 +84,11 @@ class StackRow:
     certificates: tuple[str, ...]
     maintenance: bool
     problems: tuple[str, ...]
+    backup: str = ""
 
 
-def summarise(stack: Gathered, certificates: Sequence[Certificate]) -> StackRow:
-    """Everything `landfall status` shows of one stack."""
+def summarise(stack: Gathered, certificates: Sequence[Certificate], now: float = 0.0) -> StackRow:
+    """Everything `landfall status` shows of one stack. :param now: seconds since 1970, for the age of backups"""
     record = next((one for one in stack.releases if one.id == stack.current), None)
     recorded = dict(record.observed) if record else {}
     spare = {name for name, was in recorded.items() if was.get("state") in (LEAVING, WARM)}
@@ -121,6 +125,8 @@ def summarise(stack: Gathered, certificates: Sequence[Certificate]) -> StackRow:
     ]
     if record and record.outcome == SEALED:
         problems += drift(recorded, stack.containers)
+    if stack.backup:
+        problems += metrics.problems(stack.backup, now)
     shown = []
     for host in hosts:
         found = max((one for one in certificates if one.covers(host)), key=lambda one: one.days_left, default=None)
@@ -146,6 +152,7 @@ def summarise(stack: Gathered, certificates: Sequence[Certificate]) -> StackRow:
         certificates=tuple(shown),
         maintenance=stack.maintenance,
         problems=tuple(problems),
+        backup=metrics.line(stack.backup, now) if stack.backup else "",
     )
 
 
@@ -204,6 +211,7 @@ def render(rows: Sequence[StackRow]) -> list[str]:
         out += [f"  {line}" for line in _table(row.services)]
         out += [f"  {line}" for line in row.routes]
         out += [f"  certificate {line}" for line in row.certificates]
+        out += [f"  {row.backup}"] if row.backup else []
         out += [f"  ! {line}" for line in row.problems]
         out.append("")
     return [*out, advice(rows)]

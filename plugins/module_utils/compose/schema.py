@@ -198,20 +198,28 @@ HOOKS = _obj(
 )
 
 BACKUP = _obj(
-    "What of this service is kept safe. Validated now, acted on by backups.",
+    "What of this service is kept safe, see docs/backups.md.",
     {
         "postgres": _obj(
             "A PostgreSQL server.",
             {
                 "databases": _list("Databases; not given: all of them.", _STRING, ["jarvis"]),
                 "engine": _enum(
-                    "`logical` dumps, or `pgbackrest` (point in time).", ["logical", "pgbackrest"], default="logical"
+                    "`logical` dumps. `pgbackrest` (point in time) is not there yet, and refused by a run.",
+                    ["logical", "pgbackrest"],
+                    default="logical",
                 ),
                 "user": {
                     **_STRING,
                     "description": "Role that reads; not given: the image's superuser.",
                     "examples": ["backup"],
                 },
+                "password_file": {
+                    **_STRING,
+                    "description": "File on the host with its password, where the socket asks for one.",
+                    "examples": ["/opt/landfall/jarvis/secrets/POSTGRES_PASSWORD"],
+                },
+                "allow_empty": _bool("A database without tables is no fault.", False),
             },
         ),
         "sqlite": _list(
@@ -219,9 +227,38 @@ BACKUP = _obj(
         ),
         "redis": _obj(
             "A Redis or Valkey server.",
-            {"databases": _list("Databases; not given: all.", {"type": "integer", "minimum": 0}, [0])},
+            {
+                "password_file": {
+                    **_STRING,
+                    "description": "File on the host with its password.",
+                    "examples": ["/opt/landfall/jarvis/secrets/REDIS_PASSWORD"],
+                },
+                "password_env": {
+                    **_STRING,
+                    "description": "Variable of the container that holds its password.",
+                    "examples": ["REDIS_PASSWORD"],
+                },
+                "port": {
+                    "type": "integer",
+                    "description": "Where it listens inside the container.",
+                    "minimum": 1,
+                    "maximum": 65535,
+                    "default": 6379,
+                    "examples": [6380],
+                },
+            },
         ),
-        "mongo": _obj("A MongoDB server.", {"databases": _list("Databases; not given: all.", _STRING, ["app"])}),
+        "mongo": _obj(
+            "A MongoDB server; all of it, with the oplog, on a replica set.",
+            {
+                "databases": _list("One database, without the oplog.", _STRING, ["app"], maxItems=1),
+                "config_file": {
+                    "$ref": "#/definitions/container_path",
+                    "description": "File in the container with its password, for `mongodump --config`.",
+                    "examples": ["/run/secrets/mongo.yaml"],
+                },
+            },
+        ),
         "chroma": _obj(
             "A Chroma store.",
             {"path": {"$ref": "#/definitions/container_path", "description": "Its directory.", "default": "/data"}},

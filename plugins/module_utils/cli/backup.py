@@ -1,0 +1,186 @@
+# Copyright: (c) 2026, Landfall contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``landfall backup``: what the timer, a playbook and a person run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+
+from ..backup import catalogue, layout, metrics
+from ..backup.catalogue import KnownSet
+from ..backup.ports import BackupError
+from ..backup.restore import targets
+from ..clients.backup_host import Backup, load
+from ..clients.backup_restore import Restore
+from ..clients.backup_state import CONFIG_DIR
+from ..clients.backup_verify import spool
+from ..clients.files import StackBusy
+from .status import columns
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="landfall backup", description="the backups of a stack")
+    top.add_argument("--config-dir", default=CONFIG_DIR, help=f"where the configuration lies ({CONFIG_DIR})")
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="verb")
+
+    def verb(name: str, text: str) -> argparse.ArgumentParser:
+        made = verbs.add_parser(name, help=text)
+        made.add_argument("stack")
+        return made
+
+    run = verb("run", "take a set, copy it to the other stores, verify it")
+    run.add_argument("--trigger", default="hand", help="who asked for it, for the record")
+    run.add_argument("--accept-size", action="store_true", help="believe items much smaller than before")
+    shown = verb("list", "the complete sets")
+    shown.add_argument("--items", action="store_true", help="with what is in them")
+    shown.add_argument("--json", action="store_true", help="for programs")
+    check = verb("verify", "read a set back: every byte, every stream to its end")
+    check.add_argument("--all", action="store_true", help="all sets")
+    prune = verb("prune", "delete what retention lets go")
+    prune.add_argument("--plan", action="store_true", help="only show it")
+    back = verb("restore", "bring items of a set back")
+    back.add_argument("--item", action="append", default=[], help="only this one; can be given again")
+    back.add_argument("--in-place", action="store_true", help="in the place of what is there, which is kept beside")
+    back.add_argument("--as", dest="place", default="", help="beside: a new database, volume or path")
+    back.add_argument("--to-file", default="", help="only the plain stream of one item, into a file")
+    back.add_argument("--plan", action="store_true", help="only show what would be done")
+    for one in (shown, check, prune, back):
+        one.add_argument("--store", default="", help="the first one, when not given")
+    for one in (check, back):
+        one.add_argument("--set", dest="sid", default="latest", help="its id, or latest")
+        one.add_argument("--identity", default="", help="file with an identity of age, the configured one by default")
+    verb("resume", "start again what a killed run held still")
+    return top
+
+
+def main(argv: Sequence[str], root: str) -> int:
+    """Run one verb. 0: done and well; 1: not; 2: a wrong call; 3: somebody else is at work."""
+    from ..backup.lease import Busy
+
+    args = parser().parse_args(argv)
+    try:
+        config = load(os.path.join(args.config_dir, f"{args.stack}.json"))
+        backup = Backup(config, root, _say)
+        verbs = {"run": _run, "list": _list, "verify": _verify, "prune": _prune, "restore": _restore, "resume": _resume}
+        return verbs[args.verb](args, backup)
+    except (Busy, StackBusy) as problem:
+        print(f"landfall backup {args.verb}: {problem}", file=sys.stderr)
+        return 3
+    except BackupError as problem:
+        print(f"landfall backup {args.verb}: {problem}", file=sys.stderr)
+        return 1
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _run(args: argparse.Namespace, backup: Backup) -> int:
+    outcome = backup.run(args.trigger, args.accept_size)
+    for problem in outcome.problems:
+        print(f"landfall backup run: {problem}", file=sys.stderr)
+    if not outcome.problems and backup.config.prune:
+        backup.prune(backup.store(), apply=True)
+    return 1 if outcome.problems else 0
+
+
+def _list(args: argparse.Namespace, backup: Backup) -> int:
+    known = backup.catalogue(backup.store(args.store))
+    if args.json:
+        print(json.dumps([_plain(one) for one in known.sets], indent=2, sort_keys=True))
+    else:
+        lines: list[tuple[str, ...]] = [("SET", "STATE", "ITEMS", "BYTES", "BY", "HOST")]
+        for one in reversed(known.sets):
+            made = one.manifest
+            if made is None:
+                lines.append((one.id, f"damaged: {one.fault}", "", "", "", ""))
+                continue
+            lines.append((one.id, _state(one), str(len(made.items)), str(made.stored), made.trigger, made.host))
+            if args.items:
+                lines += [(f"  {item.name}", item.kind, "", str(item.stored), item.service, "") for item in made.items]
+        print("\n".join(columns(lines)) if known.sets else f"{args.stack} has no backup")
+        if known.leavings:
+            print(f"{len(known.leavings)} sets without a manifest (runs that go on, or died) are no backups")
+    state = backup.state()
+    wrong = metrics.problems(state, time.time()) if state.run_at else []
+    for problem in wrong:
+        print(f"! {problem}", file=sys.stderr)
+    return 0 if known.newest_verified else 1
+
+
+def _state(one: KnownSet) -> str:
+    return f"{one.state} ({one.verdict.level})" if one.verdict and one.verdict.good else one.state
+
+
+def _plain(one: KnownSet) -> dict[str, object]:
+    made = one.manifest
+    return {
+        "id": one.id,
+        "state": one.state,
+        "level": one.verdict.level if one.verdict else None,
+        "fault": one.fault or None,
+        "bytes": made.stored if made else None,
+        "items": [{"name": i.name, "kind": i.kind, "bytes": i.stored} for i in made.items] if made else [],
+        "taken": layout.stamp(layout.taken_at(one.id)),
+    }
+
+
+def _verify(args: argparse.Namespace, backup: Backup) -> int:
+    store = backup.store(args.store)
+    sets = backup.catalogue(store).sets
+    wanted = [one.id for one in sets] if args.all else [args.sid]
+    if args.sid == "latest" and not args.all:
+        # The newest that is there, not the newest that is good already.
+        wanted = [sets[-1].id] if sets else ["latest"]
+    good = True
+    for sid in wanted:
+        try:
+            good = backup.verify(store, sid).good and good
+        except BackupError as problem:
+            print(f"landfall backup verify: {problem}", file=sys.stderr)
+            good = False
+    backup.record(time.time(), "", ran=False)
+    return 0 if good else 1
+
+
+def _prune(args: argparse.Namespace, backup: Backup) -> int:
+    plan = backup.prune(backup.store(args.store), apply=not args.plan)
+    print("\n".join(plan.lines()))
+    if not args.plan:
+        backup.record(time.time(), "", ran=False)
+    return 0
+
+
+def _restore(args: argparse.Namespace, backup: Backup) -> int:
+    store = backup.store(args.store)
+    chosen = catalogue.choose(backup.catalogue(store).sets, args.sid, args.stack)
+    restore = Restore(backup, store, chosen, args.identity or backup.config.identity_file)
+    if args.to_file:
+        if len(args.item) != 1 or chosen.manifest is None:
+            raise BackupError("--to-file takes one --item")
+        item = chosen.manifest.item(args.item[0])
+        if os.path.exists(args.to_file):
+            raise BackupError(f"{args.to_file} is there already; choose another name")
+        spool(store, item, args.to_file, restore.chain(item))
+        _say(f"{args.to_file}: {item.name} of set {chosen.id}, {os.path.getsize(args.to_file)} bytes")
+        return 0
+    wanted = targets(chosen, args.item, args.place, args.in_place)
+    _say(f"set {chosen.id} ({chosen.state}) of {store.name}")
+    for target in wanted:
+        _say(target.line())
+    if not args.plan:
+        restore.run(wanted)
+    return 0
+
+
+def _resume(args: argparse.Namespace, backup: Backup) -> int:
+    with backup.alone("resume"):
+        pass
+    return 0

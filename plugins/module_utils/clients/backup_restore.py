@@ -1,0 +1,282 @@
+# Copyright: (c) 2026, Landfall contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Restoring items of a set: all is checked and laid beside, and only then services stop and names are swapped."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from ..backup import commands, layout
+from ..backup.catalogue import KnownSet
+from ..backup.commands import Command
+from ..backup.manifest import Item
+from ..backup.ports import BackupError, Denied, Store
+from ..backup.restore import Target
+from ..backup.sources import Source
+from ..compose.graph import CycleError, waves
+from . import restore_files, restore_postgres
+from .backup_host import Backup
+from .backup_verify import check_bytes, spool
+from .pg_server import Server, reach
+from .process import runner
+from .stack_containers import read_secret
+
+#: A step that needs services to be stopped, and is over in a moment.
+Swap = Callable[[], None]
+
+
+class Restore:
+    """One restore of one set. :param identity_file: the identity that decrypts it"""
+
+    def __init__(self, backup: Backup, store: Store, chosen: KnownSet, identity_file: str) -> None:
+        if chosen.manifest is None:
+            raise BackupError(chosen.fault)
+        self._b, self._store, self._set = backup, store, chosen.manifest
+        self._identity = identity_file
+        self._stamp = time.strftime("%Y%m%d%H%M%S", time.gmtime())
+        self._servers: dict[str, Server] = {}
+        self.kept: list[str] = []
+
+    def run(self, targets: Sequence[Target]) -> None:
+        """Restore. :raises BackupError: nothing that was there has been changed, unless it says otherwise"""
+        if any("age" in one.item.filters for one in targets) and not os.path.exists(self._identity):
+            raise BackupError(
+                f"the set is encrypted, and there is no identity at {self._identity or 'identity_file'}: give the "
+                "operation's or the escrow identity with --identity FILE"
+            )
+        with self._held():
+            for target in targets:
+                check_bytes(self._store, target.item)
+            self._b.say(f"set {self._set.id}: every byte is as it was sent")
+            swaps = [step for target in targets for step in [self._prepare(target)] if step]
+            if not swaps:
+                return
+            servers = {source.service for kind in ("postgres", "mongo") for source in self._b.sources_of(kind)}
+            with self._b.containers.still(self._in_order(servers), "stop"):
+                for number, step in enumerate(swaps):
+                    try:
+                        step()
+                    except BackupError as problem:
+                        done = f" {number} of {len(swaps)} items are restored already." if number else ""
+                        raise BackupError(f"{problem}.{done} Run the same again") from problem
+            self._b.containers.nudge_proxies()
+
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[None]:
+        """Both locks; who may only read the store restores with the host's alone."""
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(self._b.hold(self._store, "restore", self._set.id))
+            except Denied:
+                stack.enter_context(self._b.alone("restore"))
+                self._b.say(
+                    "this credential may only read the store: nothing keeps another host from pruning meanwhile"
+                )
+            yield
+
+    def _in_order(self, servers: set[str]) -> list[str]:
+        """Running containers without those of database servers, what depends on others first."""
+        label = "com.docker.compose."
+        them = [one for one in self._b.containers.all() if one["State"]["Running"]]
+        needs: dict[str, list[str]] = {}
+        for one in them:
+            said = str((one["Config"].get("Labels") or {}).get(f"{label}depends_on", ""))
+            service = str(one["Config"]["Labels"].get(f"{label}service", ""))
+            needs[service] = [part.partition(":")[0] for part in said.split(",") if part]
+        known = {name: [on for on in on_them if on in needs] for name, on_them in needs.items()}
+        try:
+            order = [name for layer in waves(known) for name in layer]
+        except CycleError:
+            order = sorted(known)
+        return [
+            str(one["Id"])
+            for name in reversed(order)
+            if name not in servers
+            for one in them
+            if one["Config"]["Labels"].get(f"{label}service", "") == name
+        ]
+
+    def chain(self, item: Item) -> list[Command]:
+        """What makes the plain stream of an item."""
+        return commands.undo(item.filters, self._identity)
+
+    def _prepare(self, target: Target) -> Swap | None:
+        kind = target.item.kind
+        if kind == "postgres":
+            return self._postgres(target)
+        if kind == "sqlite":
+            return self._sqlite(target)
+        if kind == "redis":
+            return self._redis(target)
+        return self._files(target)
+
+    # --- PostgreSQL
+
+    def _server(self, item: Item) -> Server:
+        for source in self._b.sources_of("postgres"):
+            if item.name == layout.item_name(source.name, str(item.details["name"])):
+                if source.name not in self._servers:
+                    self._servers[source.name] = reach(source, self._b.containers, f"landfall-restore-{self._set.id}")
+                return self._servers[source.name]
+        raise BackupError(f"{item.name}: no source of this stack is its server; name it in the configuration's sources")
+
+    def _postgres(self, target: Target) -> Swap | None:
+        item, server = target.item, self._server(target.item)
+        name = str(item.details["name"])
+        new = target.place or restore_postgres.scratch_name(name, self._set.id)
+        prefix = item.name.removesuffix(f"-{layout.item_name(name)}").removeprefix("postgres-")
+        for one in self._set.items:
+            if one.kind == "globals" and one.name == layout.item_name("globals", prefix):
+                restore_postgres.make_roles(server, self._text(one), self._b.say)
+        if not target.place and new in server.databases:
+            # Of a restore that was killed.
+            restore_postgres.drop(server, new)
+            server.databases.remove(new)
+        restore_postgres.restore(
+            self._store, item, server, new, self.chain(item), self._b.scratch, self._b.config.jobs, self._b.say
+        )
+        if target.place:
+            return None
+        before = f"{name[:40]}_before_{self._stamp}"
+
+        def swap() -> None:
+            restore_postgres.swap(server, new, name, before)
+            if name in server.databases:
+                self._keep(f"database {before}")
+
+        return swap
+
+    def _keep(self, what: str) -> None:
+        self.kept.append(what)
+        self._b.say(f"what was there is kept: {what}")
+
+    def _text(self, item: Item) -> str:
+        os.makedirs(self._b.scratch, mode=0o700, exist_ok=True)
+        path = os.path.join(self._b.scratch, f"{item.name}.txt")
+        spool(self._store, item, path, self.chain(item))
+        try:
+            with open(path, encoding="utf-8", errors="surrogateescape") as file:
+                return file.read()
+        finally:
+            os.unlink(path)
+
+    # --- files
+
+    def _sqlite(self, target: Target) -> Swap | None:
+        item = target.item
+        path = target.place or self._own_path(item)
+        if target.place:
+            restore_files.free_place(path)
+        new = restore_files.settle_sqlite(self._store, item, path, self.chain(item))
+        before = f"{path}.before-{self._stamp}"
+        if target.place:
+            os.rename(new, path)
+            self._b.say(f"{path}: restored, checked, rows as in the backup")
+            return None
+
+        def swap() -> None:
+            there = os.path.exists(path)
+            restore_files.swap_sqlite(new, path, before)
+            if there:
+                self._keep(before)
+
+        return swap
+
+    def _own_path(self, item: Item) -> str:
+        """Where an item lies on this host now, which need not be where it lay when it was taken."""
+        if item.service:
+            return self._b.containers.host_path(item.service, item.source)
+        return str(item.details["path"])
+
+    def _files(self, target: Target) -> Swap | None:
+        item, details = target.item, target.item.details
+        if target.place:
+            place = target.place
+            if item.kind == "volume" and not place.startswith("/"):
+                place = self._b.containers.new_volume(place)
+            restore_files.free_place(place)
+        elif item.kind == "volume":
+            place = self._b.containers.new_volume(str(details["volume"]))
+        elif item.kind == "project":
+            place = self._b.stack_dir.path
+        else:
+            place = self._own_path(item)
+        place = place.rstrip("/")
+        new = place + restore_files.NEW
+        restore_files.unpack(self._store, item, new, self.chain(item))
+        source = new if details["directory"] else os.path.join(new, os.path.basename(str(details["path"])))
+        before = f"{place}.before-{self._stamp}"
+
+        def swap() -> None:
+            empty = not os.path.lexists(place) or (os.path.isdir(place) and not os.listdir(place))
+            restore_files.swap(source, place, before)
+            if not details["directory"]:
+                os.rmdir(new)
+            if empty:
+                with contextlib.suppress(FileNotFoundError):
+                    os.rmdir(before)
+            else:
+                self._keep(before)
+
+        if target.place:
+            swap()
+            self._b.say(f"{place}: restored")
+            return None
+        return swap
+
+    # --- Redis
+
+    def _redis(self, target: Target) -> Swap | None:
+        item = target.item
+        if target.place:
+            restore_files.free_place(target.place)
+            self._snapshot(item, target.place)
+            self._b.say(f"{target.place}: the snapshot, for `redis-check-rdb` and a server of its own")
+            return None
+        container = self._b.containers.one(item.service)
+        source = next((one for one in self._b.sources_of("redis") if one.name == item.name), Source("redis", item.name))
+        ask = self._redis_asker(source, container)
+        directory = self._b.containers.host_path(item.service, ask("CONFIG", "GET", "dir")[-1])
+        appendonly = ask("CONFIG", "GET", "appendonly")[-1] == "yes"
+        rdb = os.path.join(directory, "landfall-new.rdb")
+        restore_files.need_room(directory, item.plain_bytes * (2 if appendonly else 1))
+        self._snapshot(item, rdb)
+        facts = os.stat(directory)
+
+        def swap() -> None:
+            for name in ("dump.rdb", "appendonlydir", "appendonly.aof"):
+                path = os.path.join(directory, name)
+                if os.path.lexists(path):
+                    os.rename(path, f"{path}.before-{self._stamp}")
+                    self._keep(f"{path}.before-{self._stamp}")
+            restore_files.redis_files(directory, rdb, facts.st_uid, facts.st_gid, appendonly)
+
+        return swap
+
+    def _snapshot(self, item: Item, path: str) -> None:
+        """A snapshot as a server writes it: what followed it in the stream would spoil an append-only log."""
+        spool(self._store, item, path, self.chain(item))
+        with open(path, "r+b") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 512))
+            file.truncate(size - commands.redis_mark(file.read()))
+
+    def _redis_asker(self, source: Source, container: str) -> Callable[..., list[str]]:
+        said = source.options
+        password = read_secret(str(said["password_file"])) if said.get("password_file") else ""
+        if said.get("password_env"):
+            password = self._b.containers.env(container).get(str(said["password_env"]), "")
+        base = commands.redis(container, password, int(said.get("port", 6379)))
+
+        def ask(*words: str) -> list[str]:
+            argv = [*base.argv[: base.argv.index("--rdb")], *words]
+            rc, out, err = runner(60.0)(argv, "/", base.env)
+            if rc or not out.strip():
+                raise BackupError(f"Redis does not answer: {(err or out).strip()[:300]}")
+            return out.split("\n")[:-1]
+
+        return ask

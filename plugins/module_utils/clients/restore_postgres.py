@@ -1,0 +1,159 @@
+# Copyright: (c) 2026, Landfall contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Restoring a database: beside under a name of its own, compared with the manifest, and only then swapped by name."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from ..backup import postgres
+from ..backup.commands import Command
+from ..backup.manifest import Item
+from ..backup.ports import BackupError, Store
+from .backup_verify import Hashed, spool, through
+from .docker_command import told
+from .pg_server import Server
+from .process import runner
+from .restore_files import need_room
+
+
+def scratch_name(database: str, sid: str) -> str:
+    """The name of a database while it is restored: the same for the same set, so that a killed restore's is found."""
+    return f"{database[:38]}_landfall_{sid[-4:]}"
+
+
+def restore(
+    store: Store,
+    item: Item,
+    server: Server,
+    target: str,
+    chain: Sequence[Command],
+    scratch: str,
+    jobs: int,
+    say: Callable[[str], None],
+) -> None:
+    """Make a new database of an item; its rows are those of the manifest, or there is no such database.
+
+    :param scratch: directory where the archive is laid down to be restored by several jobs
+    :raises BackupError: it is there already, or the restore failed; nothing of it is left then
+    """
+    facts = item.details
+    if server.major < postgres.major(int(facts["server"])):
+        raise BackupError(
+            f"the backup is of PostgreSQL {postgres.major(int(facts['server']))}, the server is {server.major}: "
+            "restore it to a server of that version or a newer one"
+        )
+    with server.session() as session:
+        if target in server.databases:
+            raise BackupError(f"database {target} is there already, and is not overwritten: choose another name")
+        session.ask(postgres.create_sql(target, facts, server.major))
+    try:
+        _load(store, item, server, target, chain, scratch, jobs)
+        with server.session(target) as session:
+            session.begin(60)
+            rows = session.counts(session.tables())
+            wrong = postgres.compare_counts(facts["rows"], rows)
+            if wrong:
+                raise BackupError(f"the restored database is not what was backed up: {'; '.join(wrong[:5])}")
+            now = session.value(postgres.FACTS)
+            if now["large_objects"] != facts["large_objects"]:
+                raise BackupError(f"{now['large_objects']} large objects of {facts['large_objects']} were restored")
+            lost = sorted(set(facts["extensions"]) - set(now["extensions"]))
+            if lost:
+                raise BackupError(f"extensions were not restored: {', '.join(lost)}")
+            note = postgres.collation_warning(facts, now["database"].get("datcollversion"))
+            if note:
+                say(note)
+            session.ask("COMMIT;")
+            session.ask("ANALYZE;")
+        with server.session() as session:
+            session.ask(*_properties(target, item))
+    except BaseException:
+        drop(server, target)
+        raise
+    say(f"database {target}: {len(rows)} tables, {sum(rows.values())} rows, as in the backup")
+
+
+def _properties(target: str, item: Item) -> list[str]:
+    row = item.details["database"]
+    out = postgres.settings_sql(target, item.details["settings"])
+    out += postgres.acl_sql(target, row.get("acl"))
+    if int(row.get("datconnlimit", -1)) >= 0:
+        out.append(f"ALTER DATABASE {postgres.ident(target)} CONNECTION LIMIT {int(row['datconnlimit'])};")
+    return [*out, f"ALTER DATABASE {postgres.ident(target)} OWNER TO {postgres.ident(str(row['owner']))};"]
+
+
+def _load(
+    store: Store, item: Item, server: Server, target: str, chain: Sequence[Command], scratch: str, jobs: int
+) -> None:
+    args = ["--exit-on-error", "--no-password", f"--dbname={target}"]
+    # Read in parallel it must be a file that pg_restore can open: not so inside a container, or as another user.
+    if jobs < 2 or server.access.prefix:
+        stream = Hashed(store, item)
+        through(stream, [*chain, server.access.command("pg_restore", *args, PGAPPNAME=server.app)])
+        if stream.problems:
+            raise BackupError("; ".join(stream.problems))
+        return
+    os.makedirs(scratch, mode=0o700, exist_ok=True)
+    path = os.path.join(scratch, f"{item.name}.dump")
+    need_room(scratch, item.plain_bytes)
+    spool(store, item, path, chain)
+    try:
+        command = server.access.command("pg_restore", *args, f"--jobs={jobs}", path, PGAPPNAME=server.app)
+        _run(command)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+def _run(command: Command) -> None:
+    rc, _out, err = runner(None)(command.argv, "/", command.env)
+    if rc:
+        raise BackupError(f"{command.name} ended with {rc}: {told(err)}")
+
+
+def make_roles(server: Server, text: str, say: Callable[[str], None]) -> None:
+    """Make the roles of a dump of globals that the server lacks; those that are there stay as they are."""
+    with server.session() as session:
+        there: list[str] = session.value("SELECT coalesce(json_agg(rolname), '[]') FROM pg_roles;")
+        made, statements = postgres.missing_role_sql(text, there)
+        if statements:
+            session.ask("BEGIN;", *statements, "COMMIT;")
+            say(f"roles were made: {', '.join(made)}")
+
+
+def swap(server: Server, new: str, name: str, before: str) -> None:
+    """Give a database the name of another, which is kept as ``before``: in one transaction."""
+    for attempt in range(10):
+        with server.session() as session:
+            statements = [f"ALTER DATABASE {postgres.ident(new)} RENAME TO {postgres.ident(name)};"]
+            if name in server.databases:
+                statements.insert(0, f"ALTER DATABASE {postgres.ident(name)} RENAME TO {postgres.ident(before)};")
+            try:
+                session.ask(_end_sql([name, new]))
+                session.ask("BEGIN;", *statements, "COMMIT;")
+                return
+            except BackupError as problem:
+                # Somebody came back between the two.
+                if "being accessed" not in str(problem) or attempt == 9:
+                    raise
+        time.sleep(0.2)
+
+
+def drop(server: Server, name: str) -> None:
+    """Drop a database that a restore did not finish."""
+    with contextlib.suppress(BackupError), server.session() as session:
+        session.ask(_end_sql([name]))
+        session.ask(f"DROP DATABASE IF EXISTS {postgres.ident(name)};")
+
+
+def _end_sql(names: Iterable[str]) -> str:
+    listed = ", ".join(postgres.literal(name) for name in names)
+    return (
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname IN ({listed}) "
+        "AND pid <> pg_backend_pid();"
+    )

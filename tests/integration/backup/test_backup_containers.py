@@ -1,0 +1,139 @@
+"""A stack in containers: PostgreSQL by its own programs, volumes, and services that are held still and go on again."""
+
+from __future__ import annotations
+
+import json
+import signal
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab import images
+from lab.shell import docker, wait_for
+
+from .ground import Ground
+
+IMAGE = "landfall-lab/postgres:17"
+
+
+class Containers:
+    def __init__(self) -> None:
+        self.name = f"app{uuid.uuid4().hex[:8]}"
+        self.volume = f"{self.name}-files"
+
+    def up(self) -> None:
+        label = "com.docker.compose."
+        common = ["run", "-d", "--label", f"{label}project={self.name}", "--label", f"{label}oneoff=False"]
+        docker(*common, "--label", f"{label}service=db", "--name", f"{self.name}-db", IMAGE)
+        docker(*common, "--label", f"{label}service=web", "--label", f"{label}depends_on=db:service_started:false",
+               "--name", f"{self.name}-web", "-v", f"{self.volume}:/files", "--user", "root", IMAGE, "sh",
+               "-c", "echo one > /files/one; trap exit TERM; sleep 1000 & wait")  # fmt: skip
+        wait_for("PostgreSQL", lambda: self.sql("SELECT 1", "postgres", check=False) == "1", 60)
+        self.sql("CREATE DATABASE shop", "postgres")
+        self.sql("CREATE TABLE t AS SELECT n, md5(n::text) FROM generate_series(1, 1000) n")
+
+    def sql(self, statement: str, database: str = "shop", check: bool = True) -> str:
+        return docker("exec", f"{self.name}-db", "psql", "-Atc", statement, database, check=check).strip()
+
+    def status(self, service: str) -> str:
+        return docker("inspect", "-f", "{{.State.Status}}", f"{self.name}-{service}").strip()
+
+    def down(self) -> None:
+        docker("rm", "-f", "-v", f"{self.name}-db", f"{self.name}-web", check=False)
+        docker("volume", "rm", "-f", self.volume, check=False)
+
+
+@pytest.fixture(scope="module")
+def containers() -> Iterator[Containers]:
+    images.ensure(IMAGE)
+    made = Containers()
+    try:
+        made.up()
+        yield made
+    finally:
+        made.down()
+
+
+@pytest.fixture
+def ground(tmp_path: Path, cluster, s3_config, containers: Containers) -> Ground:
+    made = Ground(tmp_path, cluster, s3_config, "unused")
+    made.stack = containers.name
+    made.stack_dir.mkdir(parents=True)
+    made.sources = [
+        {"kind": "postgres", "service": "db"},
+        {"kind": "volume", "service": "web", "where": containers.volume, "name": "files", "quiesce": "pause"},
+        {"kind": "path", "service": "web", "where": "/files", "name": "web-files"},
+    ]
+    made.configure()
+    return made
+
+
+def test_there_and_back(ground: Ground, containers: Containers):
+    said = ground.good("run")
+    (made,) = ground.sets()
+    assert (made["state"], made["level"]) == ("verified", "decoded"), said
+    manifest = json.loads(ground.store().get(f"{ground.stack}/{made['id']}/manifest.json").data)
+    dump = next(item for item in manifest["items"] if item["kind"] == "postgres")
+    # PostgreSQL 17 compresses within the archive.
+    assert dump["filters"] == ["age"] and dump["details"]["client"] == 17
+    assert containers.status("web") == "running"
+    containers.sql("DELETE FROM t WHERE n > 3")
+    docker("exec", f"{containers.name}-web", "sh", "-c", "echo two > /files/one; echo new > /files/new")
+    started = docker("inspect", "-f", "{{.State.StartedAt}}", f"{containers.name}-web")
+    said = ground.good("restore", "--in-place", "--item", "postgres-db-shop", "--item", "volume-files")
+    assert containers.sql("SELECT count(*) FROM t") == "1000"
+    assert containers.status("web") == "running" and containers.status("db") == "running"
+    assert docker("inspect", "-f", "{{.State.StartedAt}}", f"{containers.name}-web") != started
+    assert "shop_before_" in said and "_data.before-" in said
+    # The service wrote its file again when it started; what came since the backup is gone, and kept beside.
+    assert docker("exec", f"{containers.name}-web", "ls", "/files").split() == ["one"]
+    ground.good("restore", "--item", "volume-files", "--as", f"{containers.volume}-copy")
+    docker("volume", "rm", f"{containers.volume}-copy")
+
+
+def test_a_service_goes_on_when_its_backup_fails(ground: Ground, containers: Containers, tmp_path: Path):
+    where = tmp_path / "bin"
+    where.mkdir()
+    look = f"docker inspect -f '{{{{.State.Status}}}}' {containers.name}-web >> {tmp_path}/seen"
+    (where / "tar").write_text(f"#!/bin/sh\n{look}\nexit 2\n")
+    (where / "tar").chmod(0o755)
+    ground.sources = ground.sources[1:2]
+    for how, seen in (("pause", "paused"), ("stop", "exited")):
+        ground.sources[0]["quiesce"] = how
+        ground.configure()
+        done = ground.do("run", path=str(where))
+        assert done.rc == 1 and "tar ended with 2" in done.err
+        assert (tmp_path / "seen").read_text().split()[-1] == seen
+        assert containers.status("web") == "running"
+
+
+def test_a_service_goes_on_after_the_run_that_held_it_was_killed(
+    ground: Ground, containers: Containers, tmp_path: Path
+):
+    where = tmp_path / "bin"
+    where.mkdir()
+    (where / "tar").write_text("#!/bin/sh\nsleep 60\n")
+    (where / "tar").chmod(0o755)
+    ground.sources = ground.sources[1:2]
+    ground.configure()
+    process = ground.start("run", path=str(where))
+    ground.wait("the pause", lambda: containers.status("web") == "paused")
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert containers.status("web") == "paused"
+    # What ExecStopPost of the timer's service does.
+    said = ground.good("resume")
+    assert containers.status("web") == "running" and f"{containers.name}-web" in said
+
+
+def test_what_lies_on_no_volume_is_refused(ground: Ground):
+    ground.sources = [{"kind": "path", "service": "web", "where": "/srv/files"}]
+    ground.configure()
+    done = ground.do("run")
+    assert done.rc == 1 and "lies on no volume" in done.err
+    ground.sources = [{"kind": "redis", "service": "nobody"}]
+    ground.configure()
+    done = ground.do("run")
+    assert done.rc == 1 and "does not run" in done.err

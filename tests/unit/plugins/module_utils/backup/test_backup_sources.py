@@ -1,0 +1,112 @@
+# Copyright: (c) 2026, Landfall contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From the stack file and the inventory to sources, in an order that keeps them consistent."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.landfall.stack.plugins.module_utils.backup import commands
+from ansible_collections.landfall.stack.plugins.module_utils.backup.config import from_dict
+from ansible_collections.landfall.stack.plugins.module_utils.backup.ports import BackupError
+from ansible_collections.landfall.stack.plugins.module_utils.backup.sources import Source, of_stack, ordered, parse
+from ansible_collections.landfall.stack.plugins.module_utils.compose.stack import Service, Stack
+
+GOOD = {"stack": "app", "stores": [{"name": "a", "bucket": "b"}], "recipients": ["age1x"]}
+
+
+def stack(**backups) -> Stack:
+    services = {name: Service(name, extra={"backup": said}) for name, said in backups.items()}
+    return Stack("app", (), services, (), {"files": "app_files"}, {})
+
+
+def test_queues_databases_files_project():
+    found = of_stack(
+        stack(
+            web={"volumes": ["files"], "exclude": ["*.tmp"]},
+            db={"postgres": {"databases": ["jarvis"]}},
+            queue={"redis": {}},
+            notes={"sqlite": ["/data/a.sqlite3"]},
+        )
+    )
+    order = [one.kind for one in ordered([*found, Source("project", "project")])]
+    assert order == ["redis", "postgres", "sqlite", "volume", "project"]
+    volume = next(one for one in found if one.kind == "volume")
+    assert (volume.where, volume.exclude) == ("app_files", ("*.tmp",))
+
+
+def test_chroma_is_held_still_for_its_rows_and_its_index():
+    found = ordered([*of_stack(stack(chroma={"chroma": {}}, db={"postgres": {}})), Source("project", "project")])
+    assert [(one.kind, one.quiesce) for one in found] == [
+        ("postgres", "none"), ("sqlite", "pause"), ("path", "pause"), ("project", "none"),
+    ]  # fmt: skip
+    assert "./chroma.sqlite3-wal" in found[2].exclude
+
+
+def test_pgbackrest_and_unknown_volumes_are_refused():
+    with pytest.raises(BackupError, match="logical"):
+        of_stack(stack(db={"postgres": {"engine": "pgbackrest"}}))
+    with pytest.raises(BackupError, match="no volume 'other'"):
+        of_stack(stack(web={"volumes": ["other"]}))
+
+
+@pytest.mark.parametrize(
+    ("raw", "word"),
+    [
+        ({"kind": "mysql"}, "kind is one of"),
+        ({"kind": "path", "where": "relative"}, "absolute"),
+        ({"kind": "volume"}, "docker volume ls"),
+        ({"kind": "postgres", "passwort": "x"}, "unknown: passwort"),
+        ({"kind": "path", "where": "/x", "quiesce": "stop"}, "needs a service"),
+        ({"kind": "mongo"}, "service is missing"),
+    ],
+)
+def test_sources_of_the_inventory_that_are_refused(raw, word):
+    with pytest.raises(BackupError, match=word):
+        parse(raw)
+
+
+def test_two_of_one_name():
+    one = parse({"kind": "path", "where": "/srv/x"})
+    with pytest.raises(BackupError, match="path-srv-x"):
+        ordered([one, one])
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"stores": []}, "at least one"),
+        ({"stores": [{"name": "a", "bucket": "b", "path": "/x"}]}, "either a bucket or a path"),
+        ({"stores": [{"name": "a", "bucket": "b", "secret_key": "x"}]}, "secret_key is not known"),
+        ({"stores": [{"name": "a", "path": "/x"}, {"name": "a", "path": "/y"}]}, "two have one name"),
+        ({"recipients": []}, "only backed up encrypted"),
+        ({"recipients": ["ssh-rsa x"]}, "no recipient of age"),
+        ({"max_age": "1 day"}, "not a duration"),
+        ({"retention": {"minimum": 0}}, "minimum"),
+        ({"retention": {"hourly": 1}}, "retention"),
+        ({"what": 1}, "what is not known"),
+        ({"stack": "App"}, "no name of a stack"),
+    ],
+)
+def test_configurations_that_are_refused(change, word):
+    assert from_dict(GOOD).stack == "app"
+    with pytest.raises(BackupError, match=word):
+        from_dict({**GOOD, **change})
+
+
+def test_secrets_never_stand_in_a_command_line():
+    command = commands.redis("c1", "hunter2")
+    assert "hunter2" not in " ".join(command.argv) and command.env["REDISCLI_AUTH"] == "hunter2"
+    assert "-t" not in command.argv and "-it" not in command.argv
+
+
+def test_snapshots_of_redis_that_are_not_whole():
+    whole = b"REDIS0011" + b"x" * 40 + b"\xff" + b"12345678"
+    assert commands.redis_fault(whole[:512], whole[-512:], len(whole)) == ""
+    marked = whole + b"0123456789abcdef0123456789abcdef01234567"
+    assert commands.redis_fault(marked[:512], marked[-512:], len(marked)) == "" and commands.redis_mark(marked) == 40
+    assert commands.redis_mark(whole) == 0
+    assert "cut off" in commands.redis_fault(whole[:512], whole[:-1], len(whole) - 1)
+    assert "no snapshot" in commands.redis_fault(b"ERR", b"ERR", 3)
+    assert commands.mongo_fault(b"\x6d\xe2\x99\x81..", b"", 9) == "" and commands.mongo_fault(b"x", b"", 1)
