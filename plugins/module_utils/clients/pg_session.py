@@ -53,12 +53,13 @@ class Session:
 
     def ask(self, *statements: str) -> list[str]:
         """Run statements; the lines they print. :raises BackupError: with the server's own words"""
-        assert self._psql.stdin is not None and self._psql.stdout is not None
         out: list[str] = []
+        into, answers = self._psql.stdin, self._psql.stdout
         try:
-            self._psql.stdin.write("\n".join(statements) + f"\n\\echo {_END}\n")
-            self._psql.stdin.flush()
-            for line in self._psql.stdout:
+            if into is not None:
+                into.write("\n".join(statements) + f"\n\\echo {_END}\n")
+                into.flush()
+            for line in answers or ():
                 if line.rstrip("\n") == _END:
                     return out
                 out.append(line.rstrip("\n"))
