@@ -27,6 +27,9 @@ from . import gates, health, hooks, judge
 from .planner import Plan, ServicePlan, Wanted, sick, unlike, upstreams_of, weights
 from .strategy import BLUE_GREEN, CANARY, JOB, RECREATE, Strategy
 
+#: Seconds between two looks at whether anybody talks to an old instance; two in a row have to say nobody.
+DRAIN_LOOK = 0.1
+
 
 class Interrupted(BaseException):
     """The operator ended the run; it goes back. Not an Exception: nothing on the way may swallow it."""
@@ -503,7 +506,7 @@ class Rollout:
                 return True
             if self.fx.monotonic() - began >= window:
                 return False
-            self.fx.sleep(gates.TICK)
+            self.fx.sleep(DRAIN_LOOK)
         return False
 
     def _pre_stop(self, one: ServicePlan, name: str, clock: Clock) -> None:

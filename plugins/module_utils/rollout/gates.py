@@ -18,7 +18,7 @@ from . import health, ports
 
 #: Seconds between two looks, and what each container that is waited for adds: looking costs the processor that a
 #: starting program needs.
-TICK, TICK_EACH = 0.1, 0.04
+TICK, TICK_EACH = 0.05, 0.04
 #: Seconds a port may take to open after its container is otherwise well.
 PORT_GRACE = 10.0
 #: Seconds between two runs of a healthcheck.
