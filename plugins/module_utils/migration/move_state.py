@@ -62,7 +62,7 @@ def lines(name: str, state: Mapping[str, Any], progress: Mapping[str, Any], now:
         ("rows", "rows loaded: {:,}"),
         ("load_s", "load and comparison: {} s"),
         ("hold_s", "writers waited: {} s"),
-        ("refused_s", "writes were refused: {} s"),
+        ("refused_s", "writes were refused for at most: {} s"),
         ("backup", "backup: {}"),
     ):
         if state.get(key) is not None:

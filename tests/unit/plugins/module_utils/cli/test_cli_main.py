@@ -84,6 +84,6 @@ def test_moves(tmp_path, capsys):
     where = ["--directory", str(tmp_path)]
     assert main(["migrate", "status", *where]) == 0
     out = capsys.readouterr().out
-    assert "shop: moved" in out and "writes were refused: 9.5 s" in out
+    assert "shop: moved" in out and "writes were refused for at most: 9.5 s" in out
     assert main(["migrate", "status", "other", *where]) == 1
     assert "here are: shop" in capsys.readouterr().err
