@@ -298,7 +298,7 @@ class Backup:
 
     def _ping(self, url: str) -> None:
         try:
-            with urllib.request.urlopen(url, timeout=15):
+            with urllib.request.build_opener().open(url, timeout=15):
                 pass
         except (OSError, ValueError) as problem:
             # The silence is what alarms there.
