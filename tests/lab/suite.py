@@ -1,7 +1,7 @@
 """`make test`: every step of the suite, in two lanes side by side, one line a step, whole logs in report/suite/.
 
-Lane one needs the processor (linters, unit tests, ansible-test sanity, the role scenarios), lane two mostly waits for
-hosts (end to end). What counts failed requests runs after both, alone. A failed step stops nothing; its log's end is
+Lane one needs the processor (linters, unit tests, ansible-test sanity, the role scenarios, backups), lane two mostly waits
+for hosts (end to end) and PostgreSQL. What counts failed requests runs after both, alone. A failed step stops nothing; its log's end is
 printed, and the run ends non-zero.
     python -m lab.suite [STEP …]      only the steps whose name begins with one of these
 """
@@ -47,13 +47,13 @@ def lanes() -> tuple[list[Step], list[Step]]:
     if OTHER.is_dir():
         one.append(Step("sanity-other", ("scripts/sanity", ".venv-other")))
     one += [Step(f"molecule-{name}", (str(BIN / "molecule"), "test", "-s", name)) for name in scenarios()]
+    one.append(pytest_step("backup", "tests/integration/backup", "--durations=12"))
     # The rollouts' own tests measure requests under load: see alone().
     site = sorted(str(p.relative_to(PROJECT)) for p in (PROJECT / "tests" / "e2e").glob("test_[12]_*.py"))
     two = [
         pytest_step("e2e", *site, "--durations=12", minutes=45),
         pytest_step("migration", "tests/integration/migration", "--durations=12"),
         pytest_step("e2e-migrate", "tests/e2e/test_4_migrate.py", "-s"),
-        pytest_step("backup", "tests/integration/backup", "--durations=12"),
     ]
     return one, two
 
