@@ -1,8 +1,8 @@
 """`make test`: every step of the suite, in two lanes side by side, one line a step, whole logs in report/suite/.
 
-Lane one needs the processor (linters, unit tests, ansible-test sanity, the role scenarios, backups), lane two mostly waits
-for hosts (end to end) and PostgreSQL. What counts failed requests runs after both, alone. A failed step stops nothing; its log's end is
-printed, and the run ends non-zero.
+Lane one needs the processor (linters, unit tests, ansible-test sanity, the role scenarios, backups), lane two mostly
+waits for hosts (end to end) and PostgreSQL. What counts failed requests runs after both, alone. A failed step stops
+nothing; its log's end is printed, and the run ends non-zero.
     python -m lab.suite [STEP …]      only the steps whose name begins with one of these
 """
 
