@@ -65,7 +65,7 @@ class S3:
         self._log = (self.root / "out").open("wb")
         self.process = subprocess.Popen(
             [weed(), f"-logdir={self.root / 'log'}", "server", f"-dir={self.root / 'data'}", "-ip=127.0.0.1",
-             "-ip.bind=127.0.0.1", *ports, "-master.volumeSizeLimitMB=64", "-volume.max=200", "-s3",
+             "-ip.bind=127.0.0.1", *ports, "-master.volumeSizeLimitMB=64", "-volume.max=2000", "-s3",
              "-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.config={self.root / 's3.json'}"],
             env={**os.environ, "WEED_S3_SSE_KEY": "landfall-tests"},
             stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,

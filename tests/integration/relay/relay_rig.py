@@ -115,7 +115,7 @@ class Shop:
             os.chown(f"{certs}/{name}.pem", 101, 101)
         edge, disk = connect(self.config)
         disk.prepare(101)
-        edge.docker._run = edge.docker._slow = run
+        edge.docker._client = DockerCli(run)
         edge.run()
 
     def down(self, keep=False):
