@@ -116,8 +116,15 @@ def run(step: Step, lock: threading.Lock) -> tuple[Step, bool, float]:
                 if " passed" in line:
                     print(f"       {line.strip('= ')}", flush=True)
         else:
-            print("\n".join(f"    | {line}" for line in lines[-80:]), flush=True)
+            print("\n".join(f"    | {line[:240]}" for line in telling(lines)), flush=True)
     return step, good, seconds
+
+
+def telling(lines: list[str]) -> list[str]:
+    """Of a failed step's log what says why, shortest first: a CI may keep only the beginning of a long output."""
+    lines = [line for line in lines if not line.startswith("WARNING: Location")]
+    causes = [line for line in lines if line.startswith(("FAILED ", "ERROR ", "E  ", "fatal: ", "ERROR: ", "[ERROR]"))]
+    return [*causes[:16], "…", *lines[-25:]]
 
 
 def main() -> int:

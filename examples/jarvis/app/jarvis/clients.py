@@ -16,7 +16,7 @@ from jarvis.base import Problem, unauthorized
 from jarvis.catalog import AGENT_CARD
 from jarvis.logs import request_id
 
-ATTEMPTS = 6
+PATIENCE_S = 2.0
 PAUSE_S = 0.4
 TIMEOUT = httpx.Timeout(10, connect=2)
 
@@ -41,27 +41,28 @@ def http_client(*urls: str) -> httpx.AsyncClient:
 class Caller:
     """Calls one service and turns its failures into Problems."""
 
-    def __init__(self, client: httpx.AsyncClient, name: str, url: str) -> None:
+    def __init__(self, client: httpx.AsyncClient, name: str, url: str, patience_s: float = PATIENCE_S) -> None:
         self._client, self._name, self._url = client, name, url
+        self._attempts = 1 + round(patience_s / PAUSE_S)
 
     async def call(
         self, method: str, path: str, token: str = "", repeatable: bool = True, **options: Any
     ) -> httpx.Response:
         """Send a request; returns whatever answer there is below 500.
 
-        A refused connection is tried again for about two seconds: that is a service being replaced. One that was
+        A refused connection is tried again for ``patience_s``: that is a service being replaced. One that was
         cut after the request had been sent is tried again only when the request is ``repeatable``.
         Raises a 503 Problem when it stays away, a 502 one when it answers with an error of its own.
         """
         headers = {"X-Request-Id": request_id.get()} if request_id.get() else {}
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempt in range(1, self._attempts + 1):
             try:
                 response = await self._client.request(method, self._url + path, headers=headers, **options)
             except (httpx.ConnectError, httpx.ConnectTimeout, httpx.RemoteProtocolError, httpx.ReadError) as error:
                 sent = isinstance(error, (httpx.RemoteProtocolError, httpx.ReadError))
-                if attempt == ATTEMPTS or (sent and not repeatable):
+                if attempt == self._attempts or (sent and not repeatable):
                     raise Problem(503, "unavailable", f"{self._name} cannot be reached: try again soon.") from error
                 await asyncio.sleep(PAUSE_S)
                 continue
@@ -86,8 +87,8 @@ def passed_on(response: httpx.Response) -> Any:
 
 
 class AuthClient(Caller):
-    def __init__(self, client: httpx.AsyncClient, url: str) -> None:
-        super().__init__(client, "auth-service", url)
+    def __init__(self, client: httpx.AsyncClient, url: str, patience_s: float = PATIENCE_S) -> None:
+        super().__init__(client, "auth-service", url, patience_s)
 
     async def verify(self, token: str) -> User:
         """The token's user. Raises a 401 Problem for a token that auth-service does not accept."""
@@ -107,8 +108,8 @@ class AuthClient(Caller):
 
 
 class RegistryClient(Caller):
-    def __init__(self, client: httpx.AsyncClient, url: str) -> None:
-        super().__init__(client, "registry-service", url)
+    def __init__(self, client: httpx.AsyncClient, url: str, patience_s: float = PATIENCE_S) -> None:
+        super().__init__(client, "registry-service", url, patience_s)
 
     async def agents(self, token: str) -> list[dict[str, Any]]:
         return passed_on(await self.call("GET", "/agents", token))["agents"]
@@ -128,8 +129,8 @@ class RegistryClient(Caller):
 class AgentClient(Caller):
     """One A2A agent."""
 
-    def __init__(self, client: httpx.AsyncClient, agent: str, url: str) -> None:
-        super().__init__(client, f"{agent}-agent", url)
+    def __init__(self, client: httpx.AsyncClient, agent: str, url: str, patience_s: float = PATIENCE_S) -> None:
+        super().__init__(client, f"{agent}-agent", url, patience_s)
 
     async def card(self) -> dict[str, Any]:
         return passed_on(await self.call("GET", AGENT_CARD))

@@ -46,7 +46,7 @@ def create_app(settings: Settings) -> FastAPI:
     agents = Agents(database, settings.registry_file, AGENT_IDS)
     sessions = Sessions(database)
     client = http_client(*settings.urls.values())
-    auth = AuthClient(client, settings.urls["auth"])
+    auth = AuthClient(client, settings.urls["auth"], settings.upstream_patience_s)
 
     async def look(agent: str) -> bool:
         """Ask one agent for its card; True when it answered."""

@@ -47,6 +47,7 @@ class Settings:
     public_url: str = ""
     trusted_proxies: str = "127.0.0.1"  # addresses and networks whose X-Forwarded-* headers count
     graceful_timeout_s: int = 20
+    upstream_patience_s: float = 2.0  # how long a refused connection to another service is tried again
 
     @classmethod
     def from_env(cls, name: str, env: Mapping[str, str]) -> Settings:
@@ -101,6 +102,7 @@ class Settings:
         port = int(number("PORT", service.port, 1, 65535))
         lifetime = int(number("JWT_EXPIRATION_HOURS", 24, 0.0003, 24 * 365) * 3600)
         graceful = int(number("GRACEFUL_TIMEOUT", 20, 1, 3600))
+        patience = number("UPSTREAM_PATIENCE", 2, 0, 60)
         log_level = text("LOG_LEVEL", "INFO").upper()
         if log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
             problems.append(f"LOG_LEVEL={log_level}: must be DEBUG, INFO, WARNING or ERROR.")
@@ -124,4 +126,5 @@ class Settings:
             public_url=text("PUBLIC_URL"),
             trusted_proxies=text("TRUSTED_PROXIES", "127.0.0.1"),
             graceful_timeout_s=graceful,
+            upstream_patience_s=patience,
         )

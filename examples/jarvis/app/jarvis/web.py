@@ -73,9 +73,9 @@ def shown(message: dict[str, Any]) -> dict[str, Any]:
 def create_app(settings: Settings) -> FastAPI:
     """The ASGI app of web-ui."""
     client = http_client(*settings.urls.values())
-    auth = AuthClient(client, settings.urls["auth"])
-    registry = RegistryClient(client, settings.urls["registry"])
-    agents = {agent: AgentClient(client, agent, settings.urls[agent]) for agent in AGENT_IDS}
+    auth = AuthClient(client, settings.urls["auth"], settings.upstream_patience_s)
+    registry = RegistryClient(client, settings.urls["registry"], settings.upstream_patience_s)
+    agents = {agent: AgentClient(client, agent, settings.urls[agent], settings.upstream_patience_s) for agent in AGENT_IDS}
 
     @asynccontextmanager
     async def lifespan(_: FastAPI):

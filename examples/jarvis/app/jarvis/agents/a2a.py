@@ -113,8 +113,8 @@ def rpc_error(call_id: Any, code: int, message: str, status: int = 200, headers:
 def agent_app(agent: Agent, settings: Settings) -> FastAPI:
     """The ASGI app of one agent: the card at /.well-known/agent-card.json, JSON-RPC at ``POST /``."""
     client = http_client(settings.urls["auth"], settings.urls["registry"])
-    auth = AuthClient(client, settings.urls["auth"])
-    registry = RegistryClient(client, settings.urls["registry"])
+    auth = AuthClient(client, settings.urls["auth"], settings.upstream_patience_s)
+    registry = RegistryClient(client, settings.urls["registry"], settings.upstream_patience_s)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI):
