@@ -11,6 +11,7 @@ import threading
 from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 
+from ..migration.constraints import relation
 from ..migration.plan import Plan, Statement, Table
 from ..migration.problems import Stopped
 from ..migration.wire_sql import loaded
@@ -185,6 +186,8 @@ class Target:
             try:
                 connection = connect(self.dsn, "landfall migration: index")
                 connection.execute(f"SET maintenance_work_mem = '{WORK_MEM}'")
+                # A step that a crash loses is lost with its line in the journal, and done again.
+                connection.execute("SET synchronous_commit = off")
                 with connection:
                     while not failed:
                         for step, table, statement in queue.get_nowait():
@@ -204,10 +207,13 @@ class Target:
         if failed:
             raise failed[0] if isinstance(failed[0], Stopped) else Stopped(str(failed[0])) from failed[0]
 
-    def analyze(self) -> None:
-        """Statistics for the planner, before the tables are used."""
-        for table in self.plan.tables:
-            self.connection.execute(f"ANALYZE {quote(self.plan.staging)}.{quote(table.target)}")
+    def analyze(self, journal: Journal, connections: int = 2) -> None:
+        """Statistics for the planner, before the tables are used; on some connections."""
+        tables = sorted(self.plan.tables, key=lambda table: -table.bytes)
+        work = [(table, Statement("statistics", table.target, f"ANALYZE {relation(table.target)}")) for table in tables]
+        self._in_parallel(
+            journal, [[(f"{table.target}/analyze", table, statement)] for table, statement in work], connections
+        )
 
     def count(self, table: Table, schema: str) -> int:
         """Rows of a table."""

@@ -23,6 +23,7 @@ try:
     import psycopg.conninfo
     from psycopg import pq
     from psycopg.adapt import Transformer
+    from psycopg.types.string import BytesBinaryDumper
 except ImportError:
     psycopg = None  # type: ignore[assignment]
 
@@ -97,6 +98,9 @@ def fast_format(connection: Connection) -> Callable[..., Any] | None:
 
 def transformer(connection: Connection, oids: Sequence[int]) -> Any:
     """What dumps a row's values as the types of these OIDs, in binary."""
+    # For bytea psycopg would choose the dumper of DB-API's Binary, which is written in Python: a third of a microsecond
+    # for each value. The last one registered for a type is chosen.
+    connection.adapters.register_dumper(bytes, BytesBinaryDumper)
     made = Transformer(connection)
     made.set_dumper_types(oids, pq.Format.BINARY)
     return made

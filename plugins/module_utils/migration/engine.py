@@ -68,7 +68,7 @@ class Engine:
         progress.phase = "verify"
         self.tell(progress)
         tables = self._timed("verify", self._verify)
-        self._timed("analyze", self.target.analyze)
+        self._timed("analyze", lambda: self.target.analyze(self.journal, self.connections))
         result = {
             "digest": self.plan.digest,
             "resumed": how == RESUME,

@@ -5,16 +5,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from . import checks, types
+from .certain import taken
 from .conversions import chain
 from .pg_types import scale_of
 from .profile import ColumnProfile, TableProfile, where
-from .scan import Source, each, rowids
+from .scan import Source, Sure, each, rowids
 from .schema import SourceColumn, SourceTable, quoted
 
 
@@ -66,20 +66,24 @@ CHANGED = "changed"
 def tally(
     db: Source,
     table: SourceTable,
-    rules: Mapping[str, Callable[[Any], str]],
+    decided: Mapping[str, tuple[types.Decision, tuple[str, ...]]],
     profile: TableProfile,
     encoding: str,
 ) -> dict[str, tuple[tuple[Misfit, ...], int]]:
-    """All values through their rules: column → what does not fit, and the rows that are converted."""
-    counts: dict[str, Counter] = {name: Counter() for name in rules}
-    first: dict[str, dict[str, list[str]]] = {name: {} for name in rules}
-    each(db, table, rules, profile.columns, encoding, counts, first)
+    """All values through their rules: column → what does not fit, and the rows that are converted.
+
+    :param decided: column → what becomes of it, and the labels of its enum
+    """
+    sure = {}
+    for name, (made, labels) in decided.items():
+        seen = profile.columns[name]
+        if not (labels or made.conversion or seen.nul or seen.invalid):
+            sure[name] = Sure(taken(made.encoder, made.pg_type, quoted(name), db.version), "")
+    rules = {name: rule(made, labels) for name, (made, labels) in decided.items()}
     out = {}
-    for name in rules:
-        changed = counts[name].pop(CHANGED, 0)
-        bad = tuple(
-            Misfit(reason, count, tuple(first[name][reason])) for reason, count in counts[name].items() if reason
-        )
+    for name, (counts, first) in each(db, table, rules, profile, encoding, sure).items():
+        changed = counts.pop(CHANGED, 0)
+        bad = tuple(Misfit(reason, count, tuple(first[reason])) for reason, count in counts.items() if reason)
         out[name] = (bad, changed)
     return out
 

@@ -29,6 +29,8 @@ EMPTY, DATE, TIMESTAMP, TIMESTAMPTZ, TIME = "empty text", "date", "timestamp", "
 ZERO, IMPOSSIBLE, FINE = "zero date", "impossible date", "finer than microseconds"
 UNIX_S, UNIX_MS, UNIX_US, JULIAN = "unix seconds", "unix milliseconds", "unix microseconds", "julian day"
 OTHER_TEXT, OTHER_NUMBER, BLOB = "other text", "other number", "blob"
+#: Integers that may well be a count since 1970: form → the least, and the first that is too large.
+COUNTS = {UNIX_S: (10**8, 10**10), UNIX_MS: (10**11, 10**13), UNIX_US: (10**14, 10**16)}
 
 
 def read_stamp(text: str) -> tuple[datetime, bool]:
@@ -105,8 +107,7 @@ def form(value: object) -> str:
             return JULIAN
         return UNIX_S if 1e8 <= value < 1e10 else OTHER_NUMBER
     if isinstance(value, int):
-        ranges = ((UNIX_S, 10**8, 10**10), (UNIX_MS, 10**11, 10**13), (UNIX_US, 10**14, 10**16))
-        return next((name for name, low, high in ranges if low <= value < high), OTHER_NUMBER)
+        return next((name for name, (low, high) in COUNTS.items() if low <= value < high), OTHER_NUMBER)
     return OTHER_TEXT
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -145,6 +145,30 @@ def pieces(table: SourceTable, first: int | None, last: int | None) -> list[tupl
     step = -(-(last - first + 1) // PIECES)
     where = f" WHERE {quoted(table.rowid)} BETWEEN ? AND ?"
     return [(where, (low, min(low + step - 1, last))) for low in range(first, last + 1, step)]
+
+
+#: Bytes of the values of one step, and what the longest could make of it at the worst.
+STEP, MOST = 2 << 20, 48 << 20
+#: Rows of one step, and the least share of the rowids that must be in use for steps of them.
+ROWS, DENSE = 4000, 0.2
+
+
+def rows_a_step(columns: Mapping[str, ColumnProfile], profile: TableProfile) -> int:
+    """Rowids of one step, so few that the values of these columns surely have room in memory; 0 when there is no such
+    number."""
+    if profile.first is None or profile.last is None:
+        return 0
+    share = profile.rows / (profile.last - profile.first + 1)
+    # A character has up to four bytes.
+    worst = sum(one.longest for one in columns.values()) * 4 + 1
+    at_once = min(ROWS, STEP * profile.rows // max(profile.bytes, 1), int(MOST * share) // worst)
+    return int(at_once / share) if share >= DENSE and at_once >= 10 else 0
+
+
+def steps(profile: TableProfile, step: int) -> Iterator[tuple[int, int]]:
+    """First and last rowid of each step of a table that has rows."""
+    first, last = profile.first or 0, profile.last or 0
+    return ((low, min(low + step - 1, last)) for low in range(first, last + 1, step))
 
 
 def together(answers: Sequence[Sequence[Any]]) -> list[Any]:

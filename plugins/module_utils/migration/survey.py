@@ -12,10 +12,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from . import checks, types
+from .certain import of_form, taken
 from .conversions import RawText
-from .misfits import Misfit, by_class, rule, tally
+from .misfits import Misfit, by_class, tally
 from .moments import form as moment_form
 from .options import Options
+from .pg_types import parse
 from .profile import (
     AT_ONCE,
     FIRST,
@@ -33,7 +35,7 @@ from .profile import (
     together,
     where,
 )
-from .scan import Source, as_text, each, rowids
+from .scan import Source, Sure, as_text, each, rowids
 from .schema import TABLE, Schema, SourceColumn, SourceTable, quoted
 from .text_scan import suspects
 
@@ -73,7 +75,7 @@ def survey(db: Source, schema: Schema, chosen: Options, told: Callable[[str], No
                 continue
             found = by_class(db, table, column, made, profile.columns[column.name])
             if found is None:
-                open_ones[column.name] = rule(made, _labels(chosen, table, column))
+                open_ones[column.name] = (made, _labels(chosen, table, column))
             elif found:
                 misfits[(table.name, column.name)] = found
         if open_ones:
@@ -121,8 +123,9 @@ def _profile(db: Source, table: SourceTable, chosen: Options, encoding: str) -> 
             made = replace(made, first={**made.first, "null": rowids(db, table, where(column, "null"))})
         columns[column.name] = made
     size = _bytes(db, table, rows)
+    made_of = TableProfile(rows, columns, first, last, size)
     texts = {one.name: columns[one.name] for one in looked if columns[one.name].count("text")}
-    with_nul, sound = suspects(db, table, texts, rows, size, first, last)
+    with_nul, sound = suspects(db, table, texts, made_of)
     for column in looked:
         if column.name in with_nul and not columns[column.name].nul:
             made = odd(db.rows(second_pass(table, column))[0])
@@ -132,9 +135,9 @@ def _profile(db: Source, table: SourceTable, chosen: Options, encoding: str) -> 
     for name, (count, rows_of) in bad.items():
         one = columns[name]
         columns[name] = replace(one, invalid=count, first={**one.first, "not_utf8": rows_of})
-    _forms(db, table, chosen, columns, encoding)
+    _forms(db, table, chosen, made_of, encoding, columns)
     _sample(db, table, columns)
-    return TableProfile(rows, columns, first, last, size, {}, _orphans(db, table))
+    return replace(made_of, orphans=_orphans(db, table))
 
 
 def _ends(db: Source, table: SourceTable) -> tuple[int | None, int | None]:
@@ -171,30 +174,47 @@ def _not_utf8(
     return found
 
 
-def _forms(db: Source, table: SourceTable, chosen: Options, columns: dict[str, ColumnProfile], encoding: str) -> None:
-    """What the values of columns with a family look like; into ``columns``."""
-    looks = {}
+def _forms(
+    db: Source,
+    table: SourceTable,
+    chosen: Options,
+    profile: TableProfile,
+    encoding: str,
+    columns: dict[str, ColumnProfile],
+) -> None:
+    """What the values of columns with a family look like; into ``columns``, which are the profile's."""
+    looks, sure = {}, {}
     for column in looked_at(table):
         option = chosen.column(table.name, column.name)
-        profile = columns[column.name]
-        if option.exclude or option.type or not profile.values:
+        known = columns[column.name]
+        if option.exclude or option.type or not known.values:
             continue
         look = types.former(column, chosen)
         if look is None:
             continue
-        if types.family(column) == types.BOOLEAN and profile.only("integer") and {profile.low, profile.high} <= {0, 1}:
-            columns[column.name] = replace(profile, forms={types.FITS: profile.values})
+        if types.family(column) == types.BOOLEAN and known.only("integer") and {known.low, known.high} <= {0, 1}:
+            columns[column.name] = replace(known, forms={types.FITS: known.values})
             continue
         looks[column.name] = look
+        if not (known.nul or known.invalid):
+            sure[column.name] = _usual(db, table, column, look, chosen)
     if not looks:
         return
-    counts: dict[str, Counter] = {name: Counter() for name in looks}
-    first: dict[str, dict[str, list[str]]] = {name: {} for name in looks}
-    each(db, table, looks, columns, encoding, counts, first)
-    for name in looks:
-        counts[name].pop("", None)
-        kept = {form: tuple(ids) for form, ids in first[name].items()}
-        columns[name] = replace(columns[name], forms=dict(counts[name]), first={**columns[name].first, **kept})
+    for name, (counts, first) in each(db, table, looks, profile, encoding, sure).items():
+        counts.pop("", None)
+        kept = {form: tuple(ids) for form, ids in first.items()}
+        columns[name] = replace(columns[name], forms=dict(counts), first={**columns[name].first, **kept})
+
+
+def _usual(db: Source, table: SourceTable, column: SourceColumn, look: Callable[[Any], str], chosen: Options) -> Sure:
+    """The form that most values may have, by the first of them, and how SQLite tells it."""
+    name = quoted(column.name)
+    pg_type = types.wanted_type(column, chosen)
+    if pg_type and look is not moment_form:
+        return Sure(taken(parse(pg_type).encoder, pg_type, name, db.version), types.FITS)
+    rows = db.rows(f"SELECT {name} FROM {quoted(table.name)} WHERE {name} IS NOT NULL LIMIT {FIRST}")
+    form = Counter(look(row[0]) for row in rows).most_common(1)[0][0]
+    return Sure(of_form(form, name, db.version), form)
 
 
 def _sample(db: Source, table: SourceTable, columns: dict[str, ColumnProfile]) -> None:

@@ -11,53 +11,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .profile import ColumnProfile
+from .profile import ColumnProfile, TableProfile, rows_a_step, steps
 from .scan import Source
 from .schema import SourceTable, quoted
 
-#: Bytes of the texts of one step, and what the longest texts could make of it at the worst.
-STEP, MOST = 2 << 20, 48 << 20
-#: Rows of one step, and the least share of the rowids that must be in use for steps of them.
-ROWS, DENSE = 4000, 0.2
-
 
 def suspects(
-    db: Source,
-    table: SourceTable,
-    columns: Mapping[str, ColumnProfile],
-    rows: int,
-    size: int,
-    first: int | None,
-    last: int | None,
+    db: Source, table: SourceTable, columns: Mapping[str, ColumnProfile], profile: TableProfile
 ) -> tuple[set[str], bool]:
-    """Columns that hold a NUL, and whether all their text is UTF-8.
-
-    :param columns: those with text, :param size: bytes of the table, about, :param first, last: rowids
-    """
+    """Columns that hold a NUL, and whether all their text is UTF-8. :param columns: those with text"""
     if not columns:
         return set(), True
-    if table.rowid and first is not None and last is not None:
-        step = _step(columns, rows, size, last - first + 1)
-        if step:
-            try:
-                return _joined(db, table, columns, first, last, step), True
-            except db.errors:
-                # Not UTF-8, or longer together than SQLite's longest text.
-                pass
+    step = rows_a_step(columns, profile) if table.rowid else 0
+    if step:
+        try:
+            return _joined(db, table, columns, profile, step), True
+        except db.errors:
+            # Not UTF-8, or longer together than SQLite's longest text.
+            pass
     return _one_by_one(db, table, columns)
 
 
-def _step(columns: Mapping[str, ColumnProfile], rows: int, size: int, span: int) -> int:
-    """Rowids of one step; 0 when values have to be looked at one by one."""
-    share = rows / span
-    # A character has up to four bytes.
-    worst = sum(one.longest for one in columns.values()) * 4 + 1
-    at_once = min(ROWS, STEP * rows // max(size, 1), int(MOST * share) // worst)
-    return int(at_once / share) if share >= DENSE and at_once >= 10 else 0
-
-
 def _joined(
-    db: Source, table: SourceTable, columns: Mapping[str, ColumnProfile], first: int, last: int, step: int
+    db: Source, table: SourceTable, columns: Mapping[str, ColumnProfile], profile: TableProfile, step: int
 ) -> set[str]:
     cells = ", ".join(f"group_concat({_text(name, one)}, '|')" for name, one in columns.items())
     rowid = quoted(table.rowid)
@@ -68,7 +44,7 @@ def _joined(
         for row in rows:
             found.update(name for name, text in zip(columns, row, strict=True) if text is not None and "\0" in text)
 
-    db.several(((sql, (low, min(low + step - 1, last))) for low in range(first, last + 1, step)), take)
+    db.several(((sql, ends) for ends in steps(profile, step)), take)
     return found
 
 

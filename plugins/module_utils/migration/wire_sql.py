@@ -95,7 +95,7 @@ def _fast(column: Column, value: str, conversions: tuple[str, ...], version: tup
         return Field(f"CASE typeof({value}) WHEN 'integer' THEN {inner} WHEN 'null' THEN NULL ELSE '' END", BYTEA)
     if kind == "uuid" and version >= UNHEX:
         # Capitals would come back as small letters: not taken here. unhex() judges the digits, the server the length.
-        good = f"{value} GLOB '{_uuid_glob()}' AND lower({value}) = {value}"
+        good = f"{value} GLOB '{_uuid_glob()}' AND lower({value}) = {value} COLLATE BINARY"
         raw = f"CASE WHEN {good} THEN coalesce(unhex({value}, '-'), '') ELSE '' END"
         return Field(f"CASE typeof({value}) WHEN 'text' THEN {raw} WHEN 'null' THEN NULL ELSE '' END", BYTEA)
     if kind == "jsonb":
@@ -107,7 +107,7 @@ def _fast(column: Column, value: str, conversions: tuple[str, ...], version: tup
     if kind == "json":
         return Field(value, TEXT)
     if kind in ("timestamp", "timestamptz") and not limits:
-        return Field(_moment(value, kind == "timestamptz", kind == "timestamp", version), INT8)
+        return Field(moment(value, kind == "timestamptz", kind == "timestamp", version), INT8)
     return None
 
 
@@ -128,11 +128,11 @@ def _converted(
         good = f"CASE WHEN {inside} THEN {number} ELSE '' END"
         return Field(f"CASE typeof({value}) WHEN 'integer' THEN {good} WHEN 'null' THEN NULL ELSE '' END", INT8)
     if conversions[0] == "iso_to_timestamptz" and kind == "timestamptz":
-        return Field(_moment(value, True, True, version), INT8)
+        return Field(moment(value, True, True, version), INT8)
     return None
 
 
-def _moment(value: str, zoned: bool, bare: bool, version: tuple[int, ...]) -> str:
+def moment(value: str, zoned: bool, bare: bool, version: tuple[int, ...]) -> str:
     """Microseconds since 2000 of ``YYYY-MM-DD HH:MM:SS[.f…]`` with no zone (bare) and with Z or +00:00 (zoned).
 
     SQLite's own date functions round to a millisecond, and take February 30: the fraction is therefore read apart, and
