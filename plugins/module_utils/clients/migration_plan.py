@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 
@@ -14,6 +15,7 @@ from ..migration.plan import Plan
 from ..migration.problems import Stopped
 from . import sqlite, target_schema
 from .postgres import connect
+from .soundness import checked
 
 #: Bytes of a source from which on two connections read it for the plan.
 LARGE = 16 << 20
@@ -34,11 +36,13 @@ def make(
     inputs: list[planner.Input] = []
     notes: list[str] = []
     for path in paths:
-        with sqlite.connect(path, library, lock) as db:
-            sqlite.require_sound(db)
+        with contextlib.ExitStack() as stack:
+            db = stack.enter_context(sqlite.connect(path, library, lock))
             if os.path.getsize(path) > LARGE and (os.cpu_count() or 1) > 1:
+                stack.enter_context(checked(db, lock))
                 sqlite.in_step(db, lock)
             else:
+                sqlite.require_sound(db)
                 db.begin()
             found = schema.read(db)
             if mode == "existing":
