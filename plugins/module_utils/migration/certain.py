@@ -13,7 +13,7 @@ from __future__ import annotations
 from . import moments
 from .checks import EXACT, RANGES
 from .wire import modifiers
-from .wire_sql import moment
+from .wire_sql import is_day, moment
 
 #: SQLite brings its JSON functions for certain since then.
 JSON = (3, 38, 0)
@@ -67,9 +67,8 @@ def taken(encoder: str, pg_type: str, value: str, version: tuple[int, ...]) -> s
         return f"(typeof({moment(value, zoned, not zoned, version)}) = 'integer')"
     test = {
         "uuid": f"{value} GLOB '{_UUID}'",
-        # Of a day that there is SQLite makes the same text again; it also knows the year 0 and those before it. A
-        # column's own collation may take others for equal.
-        "date": f"date({value}, '+0 days') = {value} COLLATE BINARY AND {value} >= '0001' COLLATE BINARY",
+        "date": is_day(value),
+        # Of a time of day that there is SQLite makes the same text again.
         "time": f"time({value}, '+0 days') = {value} COLLATE BINARY",
     }.get(encoder, "")
     if encoder in ("json", "jsonb") and version >= JSON:

@@ -106,9 +106,22 @@ def _fast(column: Column, value: str, conversions: tuple[str, ...], version: tup
         )
     if kind == "json":
         return Field(value, TEXT)
+    if kind == "date":
+        days = f"{_seconds(value, version)} / 86400 - {Y2K // 86400}"
+        day = f"CASE WHEN {is_day(value)} THEN {days} ELSE '' END"
+        return Field(f"CASE typeof({value}) WHEN 'text' THEN {day} WHEN 'null' THEN NULL ELSE '' END", INT4)
     if kind in ("timestamp", "timestamptz") and not limits:
         return Field(moment(value, kind == "timestamptz", kind == "timestamp", version), INT8)
     return None
+
+
+def is_day(value: str) -> str:
+    """Whether a text is a day that there is, as ``YYYY-MM-DD``: then SQLite makes the same text of it again.
+
+    SQLite also knows the year 0 and those before it, and a column's own collation may take other texts for equal.
+    """
+    same = f"date({value}, '+0 days') = {value} COLLATE BINARY"
+    return f"{same} AND length({value}) = 10 AND {value} NOT GLOB '0000*'"
 
 
 def _uuid_glob() -> str:

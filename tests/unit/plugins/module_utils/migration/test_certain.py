@@ -103,15 +103,15 @@ def library(request: Any) -> str:
     return request.param
 
 
-@pytest.mark.parametrize("collation", ["", "COLLATE NOCASE", "COLLATE RTRIM"])
-def test_a_condition_is_true_only_of_what_the_rule_takes(library: str, collation: str) -> None:
+@pytest.mark.parametrize("declared", ["DATE", "DATE COLLATE NOCASE", "TEXT COLLATE RTRIM"])
+def test_a_condition_is_true_only_of_what_the_rule_takes(library: str, declared: str) -> None:
     with tempfile.TemporaryDirectory() as where:
 
         @MANY
         @given(st.lists(VALUES | st.none(), min_size=1, max_size=8))
         @example(TEMPTING)
         def check(values: list[Any]) -> None:
-            with _opened(f"{where}/a.db", library, {"v": (collation, values)}) as db:
+            with _opened(f"{where}/a.db", library, {"v": (declared, values)}) as db:
                 for pg_type in TYPES:
                     encoder = pg_types.parse(pg_type).encoder
                     sql = certain.taken(encoder, pg_type, "v", db.version)

@@ -188,3 +188,40 @@ def test_sqlite_reads_a_moment_as_python_does_or_leaves_it(pg_type, conversion, 
             taken += 1
             assert exact(kept) == struct.pack("!q", made), value
     assert taken >= 2
+
+
+DAYS = [
+    "2024-01-01", "2024-02-29", "2023-02-29", "2024-02-30", "2024-13-01", "0000-01-01", "0001-01-01", "9999-12-31",
+    "1969-12-31", "1999-12-31", "-4713-11-24", "2024-01-01 ", "2024-1-1", "2024-01-01\0x", "2024-01-01 00:00:00",
+    "2451545", "now", "", 8766, 2460310.5, b"2024-01-01", None,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("version", [(3, 37, 0), sqlite3.sqlite_version_info])
+@pytest.mark.parametrize("declared", ["DATE", "TEXT", "TEXT COLLATE RTRIM", ""])
+def test_sqlite_reads_a_day_as_python_does_or_leaves_it(declared, version) -> None:
+    column = Column("v", "v", declared, "date", "date")
+    exact, db = wire.encoder(column), sqlite3.connect(":memory:")
+    db.execute(f"CREATE TABLE t (v {declared})")
+    taken = 0
+    for value in DAYS:
+        db.execute("DELETE FROM t")
+        db.execute("INSERT INTO t VALUES (?)", (value,))
+        [(made, kept)] = db.execute(f"SELECT {wire_sql.field(column, version).sql}, v FROM t")
+        if isinstance(made, int):
+            taken += 1
+            assert exact(kept) == struct.pack("!i", made), value
+    assert taken == 6
+
+
+@pytest.mark.parametrize("declared", ["UUID", "UUID COLLATE NOCASE"])
+def test_a_uuid_in_capitals_is_left_to_the_exact_encoder(declared) -> None:
+    apsw = pytest.importorskip("apsw")
+    field = wire_sql.field(Column("v", "v", declared, "uuid", "uuid"), (3, 45, 0))
+    db = apsw.Connection(":memory:")
+    db.execute(f"CREATE TABLE t (v {declared})")
+    usual = "01234567-89ab-cdef-0123-456789abcdef"
+    for value, taken in ((usual, True), (usual.replace("ab-", "AB-"), False)):
+        db.execute("DELETE FROM t; INSERT INTO t VALUES (?)", (value,))
+        [(made,)] = db.execute(f"SELECT {field.sql} FROM t")
+        assert bool(made) == taken
