@@ -8,18 +8,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ..migration.chunks import Chunk
+from ..migration.chunks import Chunk, cut
 from ..migration.plan import Table
 from ..migration.problems import Stopped, ValueMisfit
 from ..migration.wire_sql import fields, loaded
 from . import postgres
 from .pg_journal import QUARANTINE, chunk_done
 from .postgres import Connection, quote
-from .source_rows import Offender, exact_rows, wire_rows
+from .source_rows import Offender, borders, exact_rows, wire_rows
 from .sqlite import Database
+
+#: Rows that are done value by value when one of them does not fit.
+PIECE = 2000
 
 
 @dataclass
@@ -41,13 +44,38 @@ class Loader:
             try:
                 with self.connection.transaction():
                     return self._done(chunk, *self._fast(db, table, chunk), 0)
-            except (Stopped, OSError, MemoryError):
-                raise
             except Exception as problem:
-                # A value that the fast way does not take, or the server: the exact way tells which, and where.
-                if self.connection.closed or _lost(problem):
-                    raise
-        return self._exact(db, table, chunk, encoding)
+                self._judge(problem)
+        pieces = self._pieces(db, table, chunk)
+        work = self._piece if len(pieces) > 1 else self._exact
+        with self.connection.transaction():
+            counts = [work(db, table, piece, encoding) for piece in pieces]
+            rows, size, aside = (sum(numbers) for numbers in zip(*counts, strict=True))
+            return self._done(chunk, rows, size, aside)
+
+    def _judge(self, problem: Exception) -> None:
+        """A value that the fast way does not take, or the server: the exact way tells which, and where. All else ends
+        the load."""
+        if isinstance(problem, (Stopped, OSError, MemoryError)) or self.connection.closed or _lost(problem):
+            raise problem
+
+    def _pieces(self, db: Database, table: Table, chunk: Chunk) -> list[Chunk]:
+        """A chunk in which something is odd, cut small: the fast way takes what is left of it."""
+        if not self.fast:
+            return [chunk]
+        cuts = cut(chunk.table, borders(db, table, PIECE, chunk.first, chunk.last))
+        cuts[0] = replace(cuts[0], first=chunk.first)
+        cuts[-1] = replace(cuts[-1], last=chunk.last)
+        return cuts
+
+    def _piece(self, db: Database, table: Table, piece: Chunk, encoding: str) -> tuple[int, int, int]:
+        """Load a piece: rows, bytes, rows put aside."""
+        try:
+            with self.connection.transaction():
+                return *self._fast(db, table, piece), 0
+        except Exception as problem:
+            self._judge(problem)
+        return self._exact(db, table, piece, encoding)
 
     def _copy(self, table: Table) -> str:
         names = ", ".join(quote(column.target) for column in loaded(table))
@@ -62,7 +90,7 @@ class Loader:
         chunk_done(self.connection, self.staging, chunk, rows, size, quarantined)
         return {"rows": rows, "bytes": size, "quarantined": quarantined}
 
-    def _exact(self, db: Database, table: Table, chunk: Chunk, encoding: str) -> dict[str, int]:
+    def _exact(self, db: Database, table: Table, chunk: Chunk, encoding: str) -> tuple[int, int, int]:
         refused: dict[int, tuple[int, str]] = {}
         while True:
             aside: list[Offender] = []
@@ -72,7 +100,7 @@ class Loader:
                         self.connection, self._copy(table), self._sorted(db, table, chunk, encoding, aside, refused)
                     )
                     self._put_aside(table, aside)
-                    return self._done(chunk, rows, size, len(aside))
+                    return rows, size, len(aside)
             except postgres.psycopg.errors.ProgramLimitExceeded as problem:
                 # Found when many rows are written at once: the line that the server tells is not that of the row.
                 raise Stopped(

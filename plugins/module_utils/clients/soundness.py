@@ -19,7 +19,7 @@ def checked(db: sqlite.Database, lock_timeout: float) -> Iterator[None]:
 
     :raises Refused: when pages are corrupt, whatever the block has met by then
     """
-    with sqlite.connect(db.path, db.library, lock_timeout) as other:
+    with sqlite.beside(db, lock_timeout) as other:
         found: list[Exception] = []
 
         def check() -> None:

@@ -41,16 +41,16 @@ def order(table: Table) -> str:
     return f" ORDER BY {quote(table.rowid)}" if table.rowid else ""
 
 
-def borders(db: Database, table: Table, size: int) -> list[int]:
-    """Rowids at which a table is cut, every :param size: rows."""
+def borders(db: Database, table: Table, size: int, first: int | None = None, last: int | None = None) -> list[int]:
+    """Rowids at which a table, or a piece of it, is cut, every :param size: rows."""
     if not table.rowid:
         return []
     found: list[int] = []
     name, rowid = quote(table.name), quote(table.rowid)
-    sql = f"SELECT {rowid} FROM {name} WHERE {rowid} >= ? ORDER BY {rowid} LIMIT 1 OFFSET ?"
-    at = -(1 << 63)
+    sql = f"SELECT {rowid} FROM {name} WHERE {rowid} BETWEEN ? AND ? ORDER BY {rowid} LIMIT 1 OFFSET ?"
+    at = -(1 << 63) if first is None else first
     while True:
-        row = db.row(sql, (at, size))
+        row = db.row(sql, (at, (1 << 63) - 1 if last is None else last, size))
         if not row:
             return found
         at = row[0]

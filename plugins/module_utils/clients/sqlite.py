@@ -194,13 +194,20 @@ def connect(path: str, library: str = "auto", lock_timeout: float = 5.0, write: 
     return db
 
 
+def beside(db: Database, lock_timeout: float) -> Database:
+    """Another connection to the same file, which reads it from end to end and needs little memory for that."""
+    other = connect(db.path, db.library, lock_timeout)
+    other.execute("PRAGMA cache_size = -500")
+    return other
+
+
 def in_step(db: Database, lock_timeout: float) -> None:
     """Begin a read transaction, and one of the same moment on a second connection, which becomes the helper.
 
     SQLite computes without Python's lock, so that two connections make use of two processors. Where others write so
     often that the two do not meet, there is no helper.
     """
-    other = connect(db.path, db.library, lock_timeout)
+    other = beside(db, lock_timeout)
     for _attempt in range(5):
         # It stays the same for as long as no other connection commits.
         version = other.value("PRAGMA data_version")

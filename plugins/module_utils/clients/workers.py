@@ -130,6 +130,9 @@ class Pool:
 
     def __init__(self, count: int, plan: Plan, dsn: str, options: dict[str, Any]) -> None:
         context = multiprocessing.get_context("fork")
+        with contextlib.suppress(AttributeError):
+            # What the plan has freed goes back to the system (glibc keeps it), or each child has it once more.
+            ctypes.CDLL(None).malloc_trim(0)
         self.workers: list[tuple[Any, Pipe]] = []
         parent = os.getpid()
         for _number in range(count):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sqlite3
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
-from ansible_collections.landfall.stack.plugins.module_utils.clients import postgres
+from ansible_collections.landfall.stack.plugins.module_utils.clients import loader, postgres
 from ansible_collections.landfall.stack.plugins.module_utils.migration.problems import (
     LockHeld,
     SourceMoved,
@@ -169,6 +170,42 @@ def test_what_only_the_server_refuses(tmp_path: Path, dsn: str, library: str) ->
     result = ground.run(made, dsn, library, on_violation="quarantine")
     assert (result["rows"], result["quarantined"]) == (6, 2)
     assert ground.query(dsn, "SELECT id FROM odd ORDER BY 1") == [(1,), (2,), (4,), (6,), (7,), (8,)]
+
+
+def test_of_an_odd_chunk_only_the_odd_pieces_go_value_by_value(
+    tmp_path: Path, dsn: str, library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dataclasses import replace
+
+    told = tmp_path / "told"
+
+    def watched(db: Any, table: Any, chunk: Any, *rest: Any) -> Any:
+        with told.open("a") as file:
+            file.write(f"{chunk.first} {chunk.last}\n")
+        return exact_rows(db, table, chunk, *rest)
+
+    exact_rows = loader.exact_rows
+    monkeypatch.setattr(loader, "exact_rows", watched)
+    monkeypatch.setattr(loader, "PIECE", 10)
+    rows = [(3 * n, "odd" if n in (-50, 7, 8, 49) else n) for n in range(-50, 50)]
+    path = ground.source(tmp_path / "a.db", "CREATE TABLE odd (id INTEGER PRIMARY KEY, v INTEGER)", "odd", rows)
+    made = ground.plan(path, library)
+    create = made.tables[0].create.rstrip().rstrip(")") + ", CHECK (v <> 31 AND v <> 33))"
+    made = replace(made, tables=(replace(made.tables[0], create=create),))
+    with pytest.raises(ValueMisfit) as caught:
+        ground.run(made, dsn, library)
+    assert caught.value.found["key"] == "-150"
+    told.unlink()
+    result = ground.run(made, dsn, library, on_violation="quarantine")
+    aside = {-150, 21, 24, 93, 99, 147}
+    assert (result["rows"], result["quarantined"]) == (94, 6)
+    kept = ground.query(dsn, "SELECT row_key FROM landfall_staging.landfall_quarantine")
+    assert {int(key) for (key,) in kept} == aside
+    there = ground.query(dsn, "SELECT id, v FROM odd ORDER BY id")
+    assert there == [row for row in rows if row[0] not in aside]
+    # Ten pieces of ten rows: one with the first row, one with two odd ones, one with the last, and one of which the
+    # server refuses two rows, one after the other.
+    assert sorted(told.read_text().splitlines()) == sorted(["None -121", "0 29", "120 None", *["90 119"] * 3])
 
 
 def test_invalid_utf8(tmp_path: Path, dsn: str, library: str) -> None:
