@@ -341,6 +341,7 @@ class Rollout:
             strategy.healthy_for,
             strategy.deadline,
             tuple((route.host, route.path, route.port) for route in service.routes),
+            listens=bool(strategy.ports),
         )
 
     def _smoke(
