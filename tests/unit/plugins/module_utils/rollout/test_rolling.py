@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from types import SimpleNamespace
 
 import pytest
 from fake_host import (
     CRASH,
+    STACK,
     UNHEALTHY,
     Project,
     ToolError,
@@ -562,6 +564,29 @@ def test_back_to_the_release_before(world):
     assert world.deploy(compose=web(1), version="1") is None
     with pytest.raises(Refused, match="there is no release before"):
         world.back()
+
+
+def moment(release):
+    return datetime.fromisoformat(release.created.replace("Z", "+00:00")).timestamp()
+
+
+def test_no_way_back_to_a_database_that_refuses_writes(world):
+    for version in ("1", "2", "3"):
+        world.deploy(compose=web(version), version=version)
+    first, second, third = world.store.releases()
+    cut = (moment(first) + moment(second)) / 2
+    world.moves[STACK] = {"serves": "postgresql", "history": [["following", 5.0], ["cut_over", cut], ["moved", cut]]}
+    assert world.back()["release"] == second.id
+    with pytest.raises(
+        Refused, match=f"{first.id} is from a time .* SQLite; now it is in PostgreSQL.*-e version=1.*phase=rollback"
+    ):
+        world.back()
+    assert world.store.current() == second.id
+    world.moves[STACK]["serves"] = "sqlite"
+    world.moves[STACK]["history"] += [["returning", moment(third) + 1], ["returned", moment(third) + 2]]
+    with pytest.raises(Refused, match=r"is from a time .* PostgreSQL; now it is in SQLite.*phase=cutover"):
+        world.back(third.id)
+    assert world.back(first.id)["release"] == first.id
 
 
 def test_back_to_a_release_by_its_id(world):
