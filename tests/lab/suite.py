@@ -123,9 +123,15 @@ def run(step: Step, lock: threading.Lock) -> tuple[Step, bool, float]:
 
 def telling(lines: list[str]) -> list[str]:
     """Of a failed step's log what says why, shortest first: a CI may keep only the beginning of a long output."""
-    lines = [line for line in lines if not line.startswith("WARNING: Location")]
-    causes = [line for line in lines if line.startswith(("FAILED ", "ERROR ", "E  ", "fatal: ", "ERROR: ", "[ERROR]"))]
-    return [*causes[:16], "…", *lines[-25:]]
+    noise = ("WARNING: Location", "  display.warning(", "AnsibleWarning: Enable")
+    lines = [line for line in lines if not line.startswith(noise) and "AnsibleWarning: Found dup" not in line]
+    marks = ("FAILED ", "ERROR ", "E  ", "fatal: ", "ERROR: ", "[ERROR]")
+    causes = [
+        line
+        for at, line in enumerate(lines)
+        if line.startswith(marks) or any(one.endswith("^ failed") for one in lines[at + 1 : at + 12])
+    ]
+    return [*causes[:24], "…", *lines[-25:]]
 
 
 def main() -> int:
