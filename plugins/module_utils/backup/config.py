@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ..compose.values import seconds
+from . import drill_config
+from .drill_config import DrillConfig
 from .layout import STACK
 from .ports import BackupError
 from .retention import Policy
@@ -72,6 +74,7 @@ class Config:
     lock_timeout: float = 60.0
     statement_timeout: float = 60.0
     jobs: int = 2
+    drill: DrillConfig = field(default_factory=DrillConfig)
 
 
 _PLAIN = ("identity_file", "manifest_key_file", "state", "metrics_file", "ping_url")
@@ -112,6 +115,7 @@ def from_dict(raw: Mapping[str, Any]) -> Config:
         found["retention"] = Policy(**{key: int(value) for key, value in (raw.get("retention") or {}).items()})
     except (BackupError, TypeError, ValueError) as problem:
         wrong.append(f"retention: {problem}")
+    found["drill"] = drill_config.parse(raw.get("drill") or {}, wrong)
     for name in ("verify", "prune"):
         found[name] = bool(raw.get(name, getattr(Config, name)))
     if wrong:

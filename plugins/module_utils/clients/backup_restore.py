@@ -15,7 +15,7 @@ from ..backup.catalogue import KnownSet
 from ..backup.commands import Command
 from ..backup.manifest import Item
 from ..backup.ports import BackupError, Denied, Store
-from ..backup.restore import Target
+from ..backup.restore import Target, server_of
 from ..backup.sources import Source
 from ..compose.graph import CycleError, waves
 from . import restore_files, restore_postgres
@@ -128,9 +128,8 @@ class Restore:
         item, server = target.item, self._server(target.item)
         name = str(item.details["name"])
         new = target.place or restore_postgres.scratch_name(name, self._set.id)
-        prefix = item.name.removesuffix(f"-{layout.item_name(name)}").removeprefix("postgres-")
         for one in self._set.items:
-            if one.kind == "globals" and one.name == layout.item_name("globals", prefix):
+            if one.kind == "globals" and server_of(one) == server_of(item):
                 restore_postgres.make_roles(server, self._text(one), self._b.say)
         if not target.place and new in server.databases:
             # Of a restore that was killed.
