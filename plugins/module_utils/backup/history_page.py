@@ -169,7 +169,10 @@ def _legend() -> list[str]:
 
 
 def _table(title: str, names: Sequence[str], rows: Sequence[Sequence[tuple[str, str]]]) -> list[str]:
-    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    numbers = {at for row in rows for at, (_text, css) in enumerate(row) if css == "number"}
+    head = "".join(
+        f'<th class="{"number" if at in numbers else ""}">{escape(name)}</th>' for at, name in enumerate(names)
+    )
     out = [f'<h2>{escape(title)}</h2>\n<div class="wide"><table><tr>{head}</tr>']
     for row in rows:
         cells = "".join(f'<td class="{css}">{escape(text)}</td>' for text, css in row)

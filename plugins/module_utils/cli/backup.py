@@ -54,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     back.add_argument("--in-place", action="store_true", help="in the place of what is there, which is kept beside")
     back.add_argument("--as", dest="place", default="", help="beside: a new database, volume or path")
     back.add_argument("--to-file", default="", help="only the plain stream of one item, into a file")
+    back.add_argument("--secrets", action="store_true", help="only the stack's secrets that this host lacks")
     back.add_argument("--plan", action="store_true", help="only show what would be done")
     proof = verb("drill", "restore a set where nothing of production can be reached, prove it, take it away")
     proof.add_argument(
@@ -192,6 +193,10 @@ def _restore(args: argparse.Namespace, backup: Backup) -> int:
             raise BackupError(f"{args.to_file} is there already; choose another name")
         spool(store, item, args.to_file, restore.chain(item))
         _say(f"{args.to_file}: {item.name} of set {chosen.id}, {os.path.getsize(args.to_file)} bytes")
+        return 0
+    if args.secrets:
+        made = restore.secrets()
+        _say(f"secrets that were brought back: {', '.join(made) or 'none'}")
         return 0
     wanted = targets(chosen, args.item, args.place, args.in_place)
     _say(f"set {chosen.id} ({chosen.state}) of {store.name}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -64,6 +65,25 @@ class Restore:
                         done = f" {number} of {len(swaps)} items are restored already." if number else ""
                         raise BackupError(f"{problem}.{done} Run the same again") from problem
             self._b.containers.nudge_proxies()
+
+    def secrets(self) -> list[str]:
+        """Bring back the stack's secrets that this host lacks, for a deployment that comes after; their names.
+
+        What is there already stays as it is. A set without the project brings none.
+        """
+        item = next((one for one in self._set.items if one.kind == "project"), None)
+        if item is None:
+            return []
+        with self._held():
+            check_bytes(self._store, item)
+            os.makedirs(self._b.scratch, mode=0o700, exist_ok=True)
+            new = os.path.join(self._b.scratch, "project")
+            restore_files.unpack(self._store, item, new, self.chain(item))
+            try:
+                self._b.stack_dir.prepare()
+                return restore_files.add_missing(os.path.join(new, "secrets"), self._b.stack_dir.secrets_dir)
+            finally:
+                shutil.rmtree(new, ignore_errors=True)
 
     @contextlib.contextmanager
     def _held(self) -> Iterator[None]:
