@@ -150,8 +150,8 @@ def people(host) -> dict[str, str]:
     host.sql("CREATE ROLE bookkeeper LOGIN PASSWORD 'x'", "postgres")
     host.sql("CREATE DATABASE ledger OWNER bookkeeper", "postgres")
     host.sql(
-        "CREATE TABLE entry (id int PRIMARY KEY, cents bigint, note text); INSERT INTO entry SELECT n, CASE n % 2 WHEN 0 "
-        "THEN n - 1 ELSE -n END, md5(n::text) FROM generate_series(1, 20000) n"
+        "CREATE TABLE entry (id int PRIMARY KEY, cents bigint, note text); INSERT INTO entry SELECT n, "
+        "CASE n % 2 WHEN 0 THEN n - 1 ELSE -n END, md5(n::text) FROM generate_series(1, 20000) n"
     )
     host.play("backup")
     return tokens
