@@ -54,7 +54,10 @@ class StoreConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """Everything a run needs to know. Durations in seconds, ``rate`` in bytes a second (0: no limit)."""
+    """Everything a run needs to know. Durations in seconds, ``rate`` in bytes a second (0: no limit).
+
+    :param since: when it was written, seconds since 1970, 0 when that is not known
+    """
 
     stack: str
     stores: tuple[StoreConfig, ...]
@@ -75,6 +78,7 @@ class Config:
     statement_timeout: float = 60.0
     jobs: int = 2
     drill: DrillConfig = field(default_factory=DrillConfig)
+    since: float = 0.0
 
 
 _PLAIN = ("identity_file", "manifest_key_file", "state", "metrics_file", "ping_url")
@@ -83,7 +87,7 @@ _PLAIN = ("identity_file", "manifest_key_file", "state", "metrics_file", "ping_u
 def from_dict(raw: Mapping[str, Any]) -> Config:
     """Read it. :raises BackupError: with all that is wrong"""
     wrong: list[str] = []
-    known = {one.name for one in fields(Config)}
+    known = {one.name for one in fields(Config)} - {"since"}
     wrong += [f"{name} is not known" for name in sorted(set(raw) - known)]
     stack = str(raw.get("stack", ""))
     if not STACK.match(stack):

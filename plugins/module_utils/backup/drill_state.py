@@ -15,11 +15,16 @@ from .metrics import gauges
 
 @dataclass(frozen=True)
 class Drills:
-    """The drills of a stack on this host, oldest first. :param max_age: as in the configuration, 0: none is expected"""
+    """The drills of a stack on this host, oldest first.
+
+    :param max_age: as in the configuration, 0: none is expected
+    :param since: when that was written, seconds since 1970: the first drill has as long as any other
+    """
 
     stack: str
     records: tuple[Record, ...] = ()
     max_age: float = 0.0
+    since: float = 0.0
 
     @property
     def last(self) -> Record | None:
@@ -43,7 +48,7 @@ def problems(drills: Drills, now: float) -> list[str]:
     last, good = drills.last, drills.last_good
     if last is not None and not last.good:
         out.append(f"the last drill failed: {last.reason.splitlines()[0] if last.reason else 'no reason is known'}")
-    if drills.max_age and good is None:
+    if drills.max_age and good is None and now - drills.since > drills.max_age:
         out.append(f"no drill has passed yet: run 'landfall backup drill {drills.stack}'")
     elif good is not None and drills.max_age and now - began(good) > drills.max_age:
         out.append(f"the last drill that passed is {span(now - began(good))} old ({span(drills.max_age)} are allowed)")

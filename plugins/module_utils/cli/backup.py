@@ -19,7 +19,6 @@ from ..backup.catalogue import KnownSet
 from ..backup.drill import Record
 from ..backup.ports import BackupError
 from ..backup.restore import targets
-from ..clients import drill_records
 from ..clients.backup_host import Backup, load
 from ..clients.backup_restore import Restore
 from ..clients.backup_state import CONFIG_DIR
@@ -126,8 +125,7 @@ def _list(args: argparse.Namespace, backup: Backup) -> int:
             print(f"{len(known.leavings)} sets without a manifest (runs that go on, or died) are no backups")
     state = backup.state()
     wrong = metrics.problems(state, time.time()) if state.run_at else []
-    drills = drill_records.read(backup.config.state, args.stack, backup.config.drill.max_age)
-    wrong += drill_state.problems(drills, time.time())
+    wrong += drill_state.problems(backup.drills(), time.time())
     for problem in wrong:
         print(f"! {problem}", file=sys.stderr)
     return 0 if known.newest_verified else 1

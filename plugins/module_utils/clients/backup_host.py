@@ -21,6 +21,7 @@ from ..backup import catalogue, history_page, layout, metrics, retention, run
 from ..backup.catalogue import Catalogue, KnownSet
 from ..backup.commands import Command
 from ..backup.config import Config, S3Config, StoreConfig, from_dict
+from ..backup.drill_state import Drills
 from ..backup.lease import Lease
 from ..backup.manifest import Manifest, Verdict
 from ..backup.ports import BackupError, Store
@@ -58,7 +59,7 @@ def load(path: str) -> Config:
         raise BackupError(f"{path} cannot be read: {problem}") from problem
     if facts.st_mode & 0o022:
         raise BackupError(f"{path} can be written by others; set its mode to 0600")
-    return from_dict(raw)
+    return replace(from_dict(raw), since=facts.st_mtime)
 
 
 def open_store(config: StoreConfig) -> Store:
@@ -313,12 +314,16 @@ class Backup:
             self.ping(self.config.ping_url if not problem else f"{self.config.ping_url}/fail")
         self.write_history()
 
+    def drills(self) -> Drills:
+        """The drills that are recorded on this host."""
+        return drill_records.read(self.state_dir, self.config.stack, self.config.drill.max_age, self.config.since)
+
     def write_history(self) -> None:
         """The page of all sets and drills."""
         sets: Sequence[KnownSet] = ()
         with contextlib.suppress(BackupError, OSError):
             sets = self.catalogue(self.store()).sets
-        drills = drill_records.read(self.state_dir, self.config.stack, self.config.drill.max_age)
+        drills = self.drills()
         path = os.path.join(self.state_dir, self.config.stack, "history.html")
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         write_atomic(path, history_page.page(self.config.stack, sets, drills, self.state(), time.time()), 0o600)

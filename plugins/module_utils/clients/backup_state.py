@@ -28,9 +28,10 @@ def read_state(directory: str, stack: str, max_age: float = metrics.State.max_ag
 
 def set_up(stack: str, config_dir: str = CONFIG_DIR) -> tuple[metrics.State, Drills] | None:
     """State of the backups and drills of a stack where they are set up, None for one without."""
-    directory, max_age = STATE_DIR, "0s"
+    directory, max_age, since = STATE_DIR, "0s", 0.0
     try:
         with open(os.path.join(config_dir, f"{stack}.json"), encoding="utf-8") as file:
+            since = os.fstat(file.fileno()).st_mtime
             said = json.load(file)
         directory = str(said.get("state", STATE_DIR))
         max_age = str((said.get("drill") or {}).get("max_age") or "0s")
@@ -38,4 +39,4 @@ def set_up(stack: str, config_dir: str = CONFIG_DIR) -> tuple[metrics.State, Dri
         return None
     except (OSError, ValueError):
         pass
-    return read_state(directory, stack), drill_records.read(directory, stack, seconds(max_age))
+    return read_state(directory, stack), drill_records.read(directory, stack, seconds(max_age), since)

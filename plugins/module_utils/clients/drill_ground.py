@@ -24,6 +24,8 @@ from .process import runner
 from .restore_files import need_room
 from .scratch_postgres import ScratchServer, image_of
 
+#: How the directories of scratch servers begin.
+SERVER = "pg-"
 _TREES = ("volume", "path", "project")
 
 
@@ -92,7 +94,7 @@ class Ground:
         return os.path.join(self._scratch, "files", item.name)
 
     def _directory(self, server: str) -> str:
-        return os.path.join(self._scratch, f"pg-{server}")
+        return os.path.join(self._scratch, f"{SERVER}{server}")
 
     def decoded(self) -> str:
         """Every stream to its end, with the identity of the host."""

@@ -31,11 +31,11 @@ def write(state: str, record: Record) -> None:
             os.unlink(os.path.join(where, name))
 
 
-def read(state: str, stack: str, max_age: float = 0.0) -> Drills:
+def read(state: str, stack: str, max_age: float = 0.0, since: float = 0.0) -> Drills:
     """All of them, oldest first."""
     found = []
     where = directory(state, stack)
     for name in sorted(os.listdir(where)) if os.path.isdir(where) else []:
         with contextlib.suppress(OSError), open(os.path.join(where, name), encoding="utf-8") as file:
             found.append(record_from_json(file.read()))
-    return Drills(stack, tuple(one for one in found if one is not None), max_age)
+    return Drills(stack, tuple(one for one in found if one is not None), max_age, since)

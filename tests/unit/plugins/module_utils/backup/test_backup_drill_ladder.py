@@ -180,6 +180,7 @@ def test_what_monitoring_sees():
     assert drill_state.problems(Drills("app"), now) == [] and drill_state.line(Drills("app"), now) == ""
     waited = Drills("app", (), 8 * DAY)
     assert drill_state.problems(waited, now) == ["no drill has passed yet: run 'landfall backup drill app'"]
+    assert drill_state.problems(replace(waited, since=now - DAY), now) == [], "set up a day ago"
     good = Drills("app", (at(9, False), at(10)), 8 * DAY)
     assert drill_state.problems(good, now) == []
     assert "24 hours ago, recovery 12 s, loss at most 60 minutes" in drill_state.line(good, now)
