@@ -288,6 +288,10 @@ def test_there_back_and_there_again(mover):
 
     # An ordinary deployment stays where the data is.
     assert mover.play("deploy").total("changed") == 0
+    # And the release before does not come back onto a database that refuses its writes.
+    refused = mover.site.play("playbooks/rollback.yml", extra=mover.extra)
+    assert refused.rc != 0 and "SQLite refuses writes" in refused.output and "phase=rollback" in refused.output
+    assert len(mover.databases()) == 1 and "" not in mover.databases()
 
     with people:
         began = time.monotonic()

@@ -48,6 +48,7 @@ def lanes() -> tuple[list[Step], list[Step]]:
         one.append(Step("sanity-other", ("scripts/sanity", ".venv-other")))
     one += [Step(f"molecule-{name}", (str(BIN / "molecule"), "test", "-s", name)) for name in scenarios()]
     one.append(pytest_step("backup", "tests/integration/backup", "--durations=12"))
+    one.append(Step("bench-rollout-host", (str(BIN / "python"), "-m", "bench.rollout", "--prepare", "--fresh")))
     # The rollouts' own tests measure requests under load: see alone().
     site = sorted(str(p.relative_to(PROJECT)) for p in (PROJECT / "tests" / "e2e").glob("test_[12]_*.py"))
     two = [
@@ -71,7 +72,7 @@ def alone() -> list[Step]:
             *(f"--ignore=tests/integration/{name}" for name in ("backup", "migration")),
         ),
         pytest_step("rollouts", "tests/e2e/test_3_rollout.py", "-k", ROLLOUTS, "--durations=12", minutes=30),
-        Step("bench-rollout", (str(BIN / "python"), "-m", "bench.rollout", "--short", "--fresh", "--rate=80")),
+        Step("bench-rollout", (str(BIN / "python"), "-m", "bench.rollout", "--short", "--no-site", "--rate=80")),
     ]
 
 
@@ -122,9 +123,15 @@ def run(step: Step, lock: threading.Lock) -> tuple[Step, bool, float]:
 
 def telling(lines: list[str]) -> list[str]:
     """Of a failed step's log what says why, shortest first: a CI may keep only the beginning of a long output."""
-    lines = [line for line in lines if not line.startswith("WARNING: Location")]
-    causes = [line for line in lines if line.startswith(("FAILED ", "ERROR ", "E  ", "fatal: ", "ERROR: ", "[ERROR]"))]
-    return [*causes[:16], "…", *lines[-25:]]
+    noise = ("WARNING: Location", "  display.warning(", "AnsibleWarning: Enable")
+    lines = [line for line in lines if not line.startswith(noise) and "AnsibleWarning: Found dup" not in line]
+    marks = ("FAILED ", "ERROR ", "E  ", "fatal: ", "ERROR: ", "[ERROR]")
+    causes = [
+        line
+        for at, line in enumerate(lines)
+        if line.startswith(marks) or any(one.endswith("^ failed") for one in lines[at + 1 : at + 12])
+    ]
+    return [*causes[:24], "…", *lines[-25:]]
 
 
 def main() -> int:

@@ -14,14 +14,13 @@ import time
 from collections.abc import Sequence
 
 from ..clients.docker import DockerCli, DockerError
-from ..clients.files import StackBusy, StackDir, stacks
+from ..clients.files import MOVES, StackBusy, StackDir, stacks
 from ..clients.process import base_env, runner
 from ..rollout.journal import line
 from . import gather, status
 
 ROOT = "/opt/landfall"
 EDGE = "/etc/landfall/edge"
-MOVES = "/var/lib/landfall/migration"
 
 
 class Wrong(Exception):

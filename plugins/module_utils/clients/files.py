@@ -21,6 +21,9 @@ from ..rollout.release import ID_PATTERN, Release
 
 PARTIAL = ".partial"
 
+#: Where moves of data to PostgreSQL keep their state, a directory for each stack.
+MOVES = "/var/lib/landfall/migration"
+
 
 class StackBusy(Exception):
     """Another run holds the stack's lock; ``holder`` is what that run wrote about itself."""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import secrets
 import subprocess
@@ -27,7 +28,7 @@ from ..rollout.plan import Refused
 from .compose import ComposeCli, ComposeError
 from .docker import DockerError, connects, proc_net
 from .engine import DockerEngine
-from .files import StackDir
+from .files import MOVES, StackDir
 from .interrupts import Interrupts
 from .process import base_env, runner
 from .project import read_texts
@@ -134,6 +135,15 @@ def leave(container: str, grace: float | None) -> None:
     )
 
 
+def move_of(stack: str, directory: str = MOVES) -> dict[str, Any]:
+    """The state of the move of a stack's data to PostgreSQL (see migration.move_state), {} when there is none."""
+    try:
+        with open(os.path.join(directory, stack, "state.json"), encoding="utf-8") as file:
+            return dict(json.load(file))
+    except FileNotFoundError:
+        return {}
+
+
 def effects_for(root: str, routes_dir: str, stack: str, interrupts: Interrupts | None = None) -> Effects:
     """The :class:`Effects` of this host for one stack.
 
@@ -158,6 +168,7 @@ def effects_for(root: str, routes_dir: str, stack: str, interrupts: Interrupts |
         monotonic=time.monotonic,
         sleep=time.sleep,
         token=secrets.token_urlsafe,
+        move=move_of,
         leave=leave,
         uninterrupted=(interrupts or Interrupts()).too_late,
         errors=(ComposeError, DockerError, TrafficError),

@@ -35,6 +35,12 @@ def entered(before: Mapping[str, Any], state: str, now: float, more: Mapping[str
     return {**before, **more, "state": state, "serves": serves, "since": round(now, 3), "history": history}
 
 
+def side(state: Mapping[str, Any], at: float) -> str:
+    """Which side a deployment made at a moment gave to the services: ``sqlite`` or ``postgresql``."""
+    entered_before = [name for name, since in state.get("history", ()) if since <= at]
+    return "postgresql" if entered_before and entered_before[-1] in ON_POSTGRES else "sqlite"
+
+
 def would(step: str, state: str) -> bool:
     """Whether a step of the module database_move changes something in a state; that of a catch-up is not known."""
     return state in {

@@ -17,11 +17,13 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Any, Protocol
 
 from ..compose.overlay import overlay
 from ..compose.stack import Stack
+from ..migration.move_state import side
 from ..relay.spec import RelaySpec
 from . import envfile, final, health, hooks, journal, plan, planner, release, store
 from .changes import CONFIG_LABEL
@@ -114,6 +116,7 @@ class Effects:
     :param compose: (directory, files, env_files, profiles, seconds or None) → the project there
     :param model: (config, directory, files) → the validated model; raises Refused
     :param token: randomness in bytes → printable secret
+    :param move: stack → the state of the move of its data to PostgreSQL, {} without one
     :param errors: what the clients raise when a tool fails
     """
 
@@ -128,6 +131,7 @@ class Effects:
     monotonic: Callable[[], float]
     sleep: Callable[[float], None]
     token: Callable[[int], str]
+    move: Callable[[str], Mapping[str, Any]]
     leave: Callable[[str, float | None], None]
     uninterrupted: Callable[[], None]
     errors: tuple[type[Exception], ...]
@@ -635,6 +639,7 @@ class Deployment:
             found = store.last_good(releases, current.id if current else None)
             if found is None:
                 raise Refused(f"there is no release before {current.id if current else 'this'}; kept are: {kept}")
+        self._same_side(found)
         for service, entry in sorted(self.store.images(found.id).items()):
             if self.fx.docker.image(entry["pinned"]) is None:
                 if entry.get("action") != "pull":
@@ -646,6 +651,20 @@ class Deployment:
                         f"release {found.id}: " + self._no_image(service, entry["pinned"], problem)
                     ) from problem
         return found, current
+
+    def _same_side(self, aim: Release) -> None:
+        """A release whose services work on another database than the data is in does not come back by itself."""
+        move = self.fx.move(self.request.stack)
+        there = datetime.fromisoformat(aim.created.replace("Z", "+00:00")).timestamp()
+        then, now = side(move, there), move.get("serves", "sqlite")
+        if then != now:
+            names = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
+            phase = "rollback" if then == "sqlite" else "cutover"
+            raise Refused(
+                f"release {aim.id} is from a time when the stack's data was in {names[then]}; now it is in "
+                f"{names[now]}, and {names[then]} refuses writes. To have that version on {names[now]}: deploy.yml -e "
+                f"version={aim.version or '...'}. To bring the data back, too: migrate.yml -e phase={phase}"
+            )
 
     def astray(self, current: Release) -> bool:
         """Whether what runs is not the current release, as after a killed run or a way back that failed."""

@@ -132,6 +132,7 @@ class Rollout:
         self._prepared = RelaySpec(stack)
         self._began_at = 0.0
         self._created: dict[str, list[str]] = {}
+        self._creating: Future[None] | None = None
         self._deferred: list[ServicePlan] = []
 
     # --- the whole
@@ -197,37 +198,60 @@ class Rollout:
         rolling = [one for one in self.plan.services if one.wanted.strategy.rolls and one.starts]
         if rolling:
             self.step("created", {"services": {one.service: one.starts for one in rolling}})
-            there = self._observe()
-            before = {one.name for one in there}
-            # The whole project, not --no-deps: that would change Compose's own hash of a service, and an ordinary
-            # `docker compose up` would then replace everything. --scale says of each service what there already is:
-            # with fewer Compose would take running containers away.
-            args = ["up", "--no-start", "--no-recreate", "--no-build", "--quiet-pull"]
-            more = {one.service: one.starts for one in rolling}
-            for name in self.model.services:
-                count = sum(1 for item in there if item.service == name) + more.get(name, 0)
-                args += ["--scale", f"{name}={count}"]
-            self.project.run(*args)
-            fresh = [one for one in self._observe() if one.name not in before and one.status == "created"]
-            # A container that was told to end may go while Compose counts: it makes one more then.
-            wants = {one.service: one.starts for one in rolling}
-            for item in sorted(fresh, key=lambda one: _number(one.name)):
-                wants[item.service] = wants.get(item.service, 0) - 1
-                if wants[item.service] < 0:
-                    self.fx.docker.remove_one(item.id)
-                    fresh = [one for one in fresh if one.id != item.id]
-            for service in rolling:
-                mine = [item for item in fresh if item.service == service.service]
-                if len(mine) < service.starts:
-                    raise RolloutFailed(
-                        f"service {service.service}: Compose made {len(mine)} containers instead of {service.starts}"
-                    )
-                self._created[service.service] = sorted((item.name for item in mine), key=_number)
-                if service.wanted.strategy.relayed:
-                    for item in mine:
-                        self._nameless(item)
+            first = self._first_of(rolling)
+            self._create(first)
+            if len(first) < len(rolling):
+                # While the first wave starts, nothing old goes yet that Compose could miscount.
+                rest = [one for one in rolling if one not in first]
+                self._creating = self._pool.submit(self._create, rest)
         self._prepared = self.relay()
         self.fx.traffic.prepare(self._prepared)
+
+    def _first_of(self, rolling: Sequence[ServicePlan]) -> list[ServicePlan]:
+        """What has to be created before the first wave starts; all, where that wave replaces something in place."""
+        first = next(iter(self.plan.waves), ())
+        mine = [one for one in rolling if one in first]
+        return mine if mine and all(one.wanted.strategy.rolls for one in first) else list(rolling)
+
+    def _create(self, services: Sequence[ServicePlan]) -> None:
+        """Have Compose create the new containers of these services.
+
+        :raises RolloutFailed: it made fewer than it should
+        """
+        there = self._observe()
+        before = {one.name for one in there}
+        # The whole project, not --no-deps: that would change Compose's own hash of a service, and an ordinary
+        # `docker compose up` would then replace everything. --scale says of each service what there already is:
+        # with fewer Compose would take running containers away.
+        args = ["up", "--no-start", "--no-recreate", "--no-build", "--quiet-pull"]
+        wants = {one.service: one.starts for one in services}
+        for name in self.model.services:
+            count = sum(1 for item in there if item.service == name) + wants.get(name, 0)
+            args += ["--scale", f"{name}={count}"]
+        self.project.run(*args)
+        fresh = [one for one in self._observe() if one.name not in before and one.status == "created"]
+        # A container that was told to end may go while Compose counts: it makes one more then.
+        for item in sorted(fresh, key=lambda one: _number(one.name)):
+            wants[item.service] = wants.get(item.service, 0) - 1
+            if wants[item.service] < 0:
+                self.fx.docker.remove_one(item.id)
+                fresh = [one for one in fresh if one.id != item.id]
+        for service in services:
+            mine = [item for item in fresh if item.service == service.service]
+            if len(mine) < service.starts:
+                raise RolloutFailed(
+                    f"service {service.service}: Compose made {len(mine)} containers instead of {service.starts}"
+                )
+            self._created[service.service] = sorted((item.name for item in mine), key=_number)
+            if service.wanted.strategy.relayed:
+                for item in mine:
+                    self._nameless(item)
+
+    def _all_created(self) -> None:
+        """Wait for what is created beside the first wave's start."""
+        if self._creating is not None:
+            creating, self._creating = self._creating, None
+            creating.result()
 
     def _nameless(self, one: health.Observation) -> None:
         """Take the service's names off a container that was not started yet: they belong to the relay."""
@@ -251,6 +275,7 @@ class Rollout:
             batch = {one.service: one for one in rolling if index < len(one.steps)}
             fresh = self._start(number, batch, index, clock)
             entry.setdefault("healthy_s", round(self.fx.monotonic() - began, 2))
+            self._all_created()
             self._smoke(batch, fresh, index, clock)
             self._traffic(number, batch, index, fresh, clock)
         total = self.fx.monotonic() - began
@@ -341,6 +366,7 @@ class Rollout:
             strategy.healthy_for,
             strategy.deadline,
             tuple((route.host, route.path, route.port) for route in service.routes),
+            listens=bool(strategy.ports),
         )
 
     def _smoke(
@@ -534,7 +560,7 @@ class Rollout:
 
     def _settle(self) -> None:
         """After a failure: what is being stopped is stopped to the end; what still drains is left standing."""
-        for each in self._retiring:
+        for each in (*self._retiring, *([self._creating] if self._creating else [])):
             each.exception()
 
     # --- hooks

@@ -66,6 +66,7 @@ class Awaited:
     :param healthy_for: seconds it must have been healthy; None: 5 s without a healthcheck, else 0
     :param deadline: seconds from the beginning of the wait
     :param routes: (host, path, port) of its routes; all ports must listen, and without a healthcheck HTTP must answer
+    :param listens: whether others call it, so that it will listen on some port
     """
 
     service: str
@@ -73,6 +74,7 @@ class Awaited:
     healthy_for: float | None
     deadline: float
     routes: tuple[tuple[str, str, int], ...] = ()
+    listens: bool = False
 
 
 @dataclass
@@ -178,7 +180,7 @@ def _verdict(
     closed = _closed(one, passage, want, world)
     if one.test:
         if verdict.state == health.WAITING and not passage.passed:
-            if closed and passage.up_at is not None and running_for < PORT_GRACE:
+            if passage.up_at is not None and running_for < PORT_GRACE and (closed or _silent(one, want, world)):
                 # Nothing listens yet: a healthcheck would only take the processor from the program's start.
                 return verdict
             _run_check(one, passage, world, pool, now)
@@ -214,6 +216,11 @@ def _closed(one: health.Observation, passage: Passage, want: Awaited, world: Wor
             return ports.complaint(want.service, path, port, listeners)
     passage.listening = True
     return ""
+
+
+def _silent(one: health.Observation, want: Awaited, world: World) -> bool:
+    """Whether a service that others call listens nowhere yet."""
+    return want.listens and not want.routes and not ports.parse_proc_net(world.proc_net(one.pid))
 
 
 def _answers(one: health.Observation, want: Awaited, world: World) -> str:

@@ -43,6 +43,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--only", default="", help=f"cases, comma-separated: {every}")
     parser.add_argument("--fresh", action="store_true", help="a new host; otherwise the one that is there is kept")
     parser.add_argument("--no-site", action="store_true", help="the host is up already: no images, no site.yml")
+    parser.add_argument("--prepare", action="store_true", help="bring the host up and end")
     args = parser.parse_args(argv)
     args.only = [name for name in args.only.split(",") if name]
     unknown = set(args.only) - {*names(), "peers", "jarvis"}
@@ -76,6 +77,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         ground.up(args.fresh)
     say(f"the host is up after {time.time() - began:.0f} s")
+    if args.prepare:
+        return 0
     bench = Bench(ground, OUT, args.rate)
     found = bench.host.containers()
     if found:

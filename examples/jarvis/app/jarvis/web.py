@@ -75,7 +75,9 @@ def create_app(settings: Settings) -> FastAPI:
     client = http_client(*settings.urls.values())
     auth = AuthClient(client, settings.urls["auth"], settings.upstream_patience_s)
     registry = RegistryClient(client, settings.urls["registry"], settings.upstream_patience_s)
-    agents = {agent: AgentClient(client, agent, settings.urls[agent], settings.upstream_patience_s) for agent in AGENT_IDS}
+    agents = {
+        agent: AgentClient(client, agent, settings.urls[agent], settings.upstream_patience_s) for agent in AGENT_IDS
+    }
 
     @asynccontextmanager
     async def lifespan(_: FastAPI):

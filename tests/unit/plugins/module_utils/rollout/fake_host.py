@@ -140,6 +140,7 @@ class World:
         self.local: dict[str, str] = {}
         self.fates: dict[str, str] = {}
         self.unchecked: set[str] = set()
+        self.moves: dict[str, dict] = {}
         self.listens = {8080}
         self.busy: dict[str, float] = {}
         self.hook_codes: dict[str, int] = {}
@@ -429,6 +430,7 @@ class World:
             monotonic=self.monotonic,
             sleep=self.sleep,
             token=lambda count: "t" * count,
+            move=lambda stack: self.moves.get(stack, {}),
             leave=self.leave,
             uninterrupted=lambda: setattr(self, "late", True),
             errors=(ToolError,),

@@ -60,7 +60,7 @@ class World:
         return self.answers[1] if self.now >= self.answers[0] else None
 
     def proc_net(self, pid):
-        return self.proc
+        return self.proc(self.now) if callable(self.proc) else self.proc
 
     def monotonic(self):
         return self.schedule.now
@@ -68,9 +68,17 @@ class World:
     def sleep(self, seconds):
         self.schedule.sleep(seconds)
 
-    def wait(self, wants="running", healthy_for=None, deadline=60.0, routes=(("h", "/", 8080),), restarts=None):
+    def wait(
+        self,
+        wants="running",
+        healthy_for=None,
+        deadline=60.0,
+        routes=(("h", "/", 8080),),
+        restarts=None,
+        listens=False,
+    ):
         """Through the gates: the second it was well in."""
-        asked = {"web": Awaited("web", wants, healthy_for, deadline, tuple(routes))}
+        asked = {"web": Awaited("web", wants, healthy_for, deadline, tuple(routes), listens)}
         try:
             return gates.wait(asked, {"web": [NAME]}, self, restarts or {}, self.schedule)[NAME].well_at
         finally:
@@ -105,6 +113,22 @@ def test_no_healthcheck_is_run_before_anything_listens():
     world = World(opens=4.0)
     assert world.wait() == about(4.2)
     assert min(world.check_times) >= 4.0
+
+
+def test_a_service_without_a_route_that_others_call_is_checked_once_it_listens():
+    world = World(proc=lambda now: LISTENS if now >= 4.0 else SILENT)
+    assert world.wait(routes=(), listens=True) == about(4.2)
+    assert min(world.check_times) >= 4.0
+
+
+def test_a_worker_that_nobody_calls_is_checked_at_once():
+    world = World(proc=SILENT)
+    assert world.wait(routes=()) == about(0.2)
+
+
+def test_a_called_service_that_never_listens_is_checked_after_its_time():
+    world = World(proc=SILENT)
+    assert world.wait(routes=(), listens=True) == about(gates.PORT_GRACE + 0.2)
 
 
 def test_a_healthcheck_that_never_passes():

@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from types import SimpleNamespace
 
 import pytest
 from fake_host import (
     CRASH,
+    STACK,
     UNHEALTHY,
+    Project,
     ToolError,
     after,
     assert_settled,
@@ -130,6 +133,31 @@ def test_new_instances_start_before_old_ones_stop(world):
     assert (row["old"], row["new"]) == (["toy-web-1", "toy-web-2"], ["toy-web-3", "toy-web-4"])
     assert len(row["changes"]) == 1 and row["changes"][0].startswith("image ")
     assert_settled(world, "app:2", web=2)
+
+
+def test_later_waves_are_created_while_the_first_starts(world):
+    world.deploy(compose=shop(1))
+    since(world)
+    world.deploy(compose=shop(2))
+    began = next(at for at, event in enumerate(world.events) if event[:2] == ("step", "wave 1 started"))
+    assert world.index("create", "api", 3) < began < world.index("create", "web", 3) < world.index("start", "toy-web-3")
+    assert_settled(world, "app:2", api=2, web=2)
+
+
+def test_a_later_wave_that_cannot_be_created_takes_the_first_back(world, monkeypatch):
+    good = world.deploy(compose=shop(1))["release"]
+    create = Project._create
+
+    def without_web(self, scales, services):
+        create(self, scales, [name for name in services if name != "web"])
+        if scales["web"] > 2:
+            raise ToolError("no space left on device")
+
+    monkeypatch.setattr(Project, "_create", without_web)
+    with pytest.raises(DeployFailed, match="no space left on device") as caught:
+        world.deploy(compose=shop(2))
+    assert caught.value.result["rolled_back_to"] == good
+    assert_settled(world, "app:1", api=2, web=2)
 
 
 def test_an_unchanged_service_stays_as_it_is(world):
@@ -536,6 +564,29 @@ def test_back_to_the_release_before(world):
     assert world.deploy(compose=web(1), version="1") is None
     with pytest.raises(Refused, match="there is no release before"):
         world.back()
+
+
+def moment(release):
+    return datetime.fromisoformat(release.created.replace("Z", "+00:00")).timestamp()
+
+
+def test_no_way_back_to_a_database_that_refuses_writes(world):
+    for version in ("1", "2", "3"):
+        world.deploy(compose=web(version), version=version)
+    first, second, third = world.store.releases()
+    cut = (moment(first) + moment(second)) / 2
+    world.moves[STACK] = {"serves": "postgresql", "history": [["following", 5.0], ["cut_over", cut], ["moved", cut]]}
+    assert world.back()["release"] == second.id
+    with pytest.raises(
+        Refused, match=f"{first.id} is from a time .* SQLite; now it is in PostgreSQL.*-e version=1.*phase=rollback"
+    ):
+        world.back()
+    assert world.store.current() == second.id
+    world.moves[STACK]["serves"] = "sqlite"
+    world.moves[STACK]["history"] += [["returning", moment(third) + 1], ["returned", moment(third) + 2]]
+    with pytest.raises(Refused, match=r"is from a time .* PostgreSQL; now it is in SQLite.*phase=cutover"):
+        world.back(third.id)
+    assert world.back(first.id)["release"] == first.id
 
 
 def test_back_to_a_release_by_its_id(world):
