@@ -193,6 +193,8 @@ def _restore(args: argparse.Namespace, backup: Backup) -> int:
         _say(f"{args.to_file}: {item.name} of set {chosen.id}, {os.path.getsize(args.to_file)} bytes")
         return 0
     if args.secrets:
+        if args.plan:
+            raise BackupError("--secrets has no plan: it adds what is missing, and changes nothing that is there")
         made = restore.secrets()
         _say(f"secrets that were brought back: {', '.join(made) or 'none'}")
         return 0

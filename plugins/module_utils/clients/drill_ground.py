@@ -64,8 +64,10 @@ class Ground:
                 self._lay(item, stream)
             except (BackupError, OSError) as problem:
                 fault = str(problem)
-                for _rest in stream:
-                    pass
+                if not stream.problems:
+                    # Whether its bytes are right is another question than whether they can be decoded.
+                    for _chunk in stream:
+                        pass
             problems += [f"{item.name}: {one}" for one in stream.problems]
             if stream.problems and not stream.unread:
                 self.damage += [f"{item.name}: {one}" for one in stream.problems]
