@@ -4,13 +4,10 @@ write that was answered is there. A write that fails is tried again by its clien
 
 from __future__ import annotations
 
-import http.client
 import itertools
 import json
 import os
 import signal
-import socket
-import ssl
 import subprocess
 import sys
 import threading
@@ -25,6 +22,7 @@ from lab.lab import PROJECT
 from lab.shell import wait_for
 from lab.site import Run, Site
 
+from .asking import ask
 from .conftest import open_lab
 from .journey import run as journey
 
@@ -117,17 +115,7 @@ class Mover:
         return found
 
     def ask(self, method: str, path: str, body: Any = None, token: str = "", timeout: float = 40) -> tuple[int, Any]:
-        context = ssl.create_default_context(cafile=str(self.lab.state / "ca.pem"))
-        with socket.create_connection((self.address, 443), timeout) as raw:
-            connection = http.client.HTTPConnection(DOMAIN, 443, timeout=timeout)
-            connection.sock = context.wrap_socket(raw, server_hostname=DOMAIN)
-            headers = {"Connection": "close", "Content-Type": "application/json"}
-            if token:
-                headers["Authorization"] = f"Bearer {token}"
-            connection.request(method, path, json.dumps(body) if body is not None else None, headers)
-            answer = connection.getresponse()
-            text = answer.read()
-            return answer.status, json.loads(text) if text[:1] in (b"{", b"[") else text
+        return ask(self.lab, self.address, DOMAIN, method, path, body, token, timeout)
 
     def journey(self, username: str | None = None) -> dict[str, Any]:
         rules = f"MAP {DOMAIN}:443 {self.address}:443"

@@ -97,6 +97,17 @@ class S3:
         self.client().create_bucket(Bucket=name)
         return name
 
+    def keep(self, bucket: str) -> None:
+        """Take the right to delete in a bucket from the writer."""
+        statement = {
+            "Effect": "Deny",
+            "Principal": {"AWS": "arn:aws:iam::000000000000:user/writer"},
+            "Action": ["s3:DeleteObject", "s3:DeleteObjectVersion"],
+            "Resource": [f"arn:aws:s3:::{bucket}/*"],
+        }
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        self.client().put_bucket_policy(Bucket=bucket, Policy=policy)
+
     def remove(self) -> None:
         # It takes half a minute to end when asked; nothing of its data is wanted.
         self.process.kill()

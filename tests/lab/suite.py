@@ -55,6 +55,7 @@ def lanes() -> tuple[list[Step], list[Step]]:
         pytest_step("e2e", *site, "--durations=12", minutes=45),
         pytest_step("migration", "tests/integration/migration", "--durations=12"),
         pytest_step("e2e-migrate", "tests/e2e/test_4_migrate.py", "-s"),
+        pytest_step("e2e-recover", "tests/e2e/test_5_recover.py", "-s"),
     ]
     return one, two
 

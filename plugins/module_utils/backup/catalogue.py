@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from . import layout
+from .drill import Record
 from .manifest import Manifest, Verdict
 from .ports import BackupError, Entry
 
@@ -33,12 +34,24 @@ class Found:
 
 @dataclass(frozen=True)
 class KnownSet:
-    """A complete set. :param fault: why its manifest is not to be trusted; ``manifest`` is None then"""
+    """A complete set.
+
+    :param fault: why its manifest is not to be trusted; ``manifest`` is None then
+    :param drill: the last drill of it
+    """
 
     id: str
     manifest: Manifest | None
     verdict: Verdict | None = None
     fault: str = ""
+    drill: Record | None = None
+
+    @property
+    def drilled(self) -> str:
+        """``passed`` or ``failed``, "" when there was no drill of it."""
+        if self.drill is None:
+            return ""
+        return "passed" if self.drill.good else "failed"
 
     @property
     def state(self) -> str:

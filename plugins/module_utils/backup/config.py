@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ..compose.values import seconds
+from . import drill_config
+from .drill_config import DrillConfig
 from .layout import STACK
 from .ports import BackupError
 from .retention import Policy
@@ -52,7 +54,10 @@ class StoreConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """Everything a run needs to know. Durations in seconds, ``rate`` in bytes a second (0: no limit)."""
+    """Everything a run needs to know. Durations in seconds, ``rate`` in bytes a second (0: no limit).
+
+    :param since: when it was written, seconds since 1970, 0 when that is not known
+    """
 
     stack: str
     stores: tuple[StoreConfig, ...]
@@ -72,6 +77,8 @@ class Config:
     lock_timeout: float = 60.0
     statement_timeout: float = 60.0
     jobs: int = 2
+    drill: DrillConfig = field(default_factory=DrillConfig)
+    since: float = 0.0
 
 
 _PLAIN = ("identity_file", "manifest_key_file", "state", "metrics_file", "ping_url")
@@ -80,7 +87,7 @@ _PLAIN = ("identity_file", "manifest_key_file", "state", "metrics_file", "ping_u
 def from_dict(raw: Mapping[str, Any]) -> Config:
     """Read it. :raises BackupError: with all that is wrong"""
     wrong: list[str] = []
-    known = {one.name for one in fields(Config)}
+    known = {one.name for one in fields(Config)} - {"since"}
     wrong += [f"{name} is not known" for name in sorted(set(raw) - known)]
     stack = str(raw.get("stack", ""))
     if not STACK.match(stack):
@@ -112,6 +119,7 @@ def from_dict(raw: Mapping[str, Any]) -> Config:
         found["retention"] = Policy(**{key: int(value) for key, value in (raw.get("retention") or {}).items()})
     except (BackupError, TypeError, ValueError) as problem:
         wrong.append(f"retention: {problem}")
+    found["drill"] = drill_config.parse(raw.get("drill") or {}, wrong)
     for name in ("verify", "prune"):
         found[name] = bool(raw.get(name, getattr(Config, name)))
     if wrong:

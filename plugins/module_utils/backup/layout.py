@@ -16,6 +16,9 @@ ITEM = re.compile(r"^[a-z0-9][a-z0-9._-]*$")
 MANIFEST = "manifest.json"
 VERIFIED = "verified.json"
 LEASE = "lease.json"
+DRILLED = "drilled.json"
+#: Written for a drill to try to delete it; it belongs to no set.
+PROBE = "may-not-be-deleted"
 
 
 def set_id(now: float, token: str) -> str:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -74,7 +74,6 @@ def line(state: State, now: float) -> str:
 
 def textfile(state: State) -> str:
     """For the node exporter's textfile collector. Ages are left to the rule: they grow when nothing runs at all."""
-    label = f'{{stack="{state.stack}"}}'
     rows = (
         ("last_run_timestamp_seconds", "When the last run ended.", state.run_at),
         ("last_run_success", "Whether it went well.", int(state.run_good)),
@@ -84,8 +83,13 @@ def textfile(state: State) -> str:
         ("sets", "Complete sets in the first store.", state.sets),
         ("max_age_seconds", "How old the newest verified set may be.", state.max_age),
     )
+    return gauges(state.stack, rows)
+
+
+def gauges(stack: str, rows: Iterable[tuple[str, str, float]]) -> str:
+    """Prometheus' text of ``(name, what it means, value)``."""
     out = []
     for name, text, value in rows:
         full = f"landfall_backup_{name}"
-        out += [f"# HELP {full} {text}", f"# TYPE {full} gauge", f"{full}{label} {value}"]
+        out += [f"# HELP {full} {text}", f"# TYPE {full} gauge", f'{full}{{stack="{stack}"}} {value}']
     return "\n".join(out) + "\n"

@@ -71,9 +71,13 @@ class Upload(Protocol):
 
 
 class Store(Protocol):
-    """S3 or a directory: the same rules for both. Keys are relative to the store's prefix."""
+    """S3 or a directory: the same rules for both. Keys are relative to the store's prefix.
+
+    :ivar credentials: who writes and who deletes can be told apart there
+    """
 
     name: str
+    credentials: bool
 
     def list(self, prefix: str) -> Sequence[Entry]:
         """All objects whose key begins with ``prefix``. :raises StoreError: never a part of the list"""
@@ -101,3 +105,6 @@ class Store(Protocol):
 
     def delete(self, key: str) -> None:
         """Delete an object, with the credential for that. :raises Denied: there is none, or it may not"""
+
+    def uploader_deletes(self, key: str) -> bool:
+        """Whether who writes may also delete: tried with an object that belongs to no set."""

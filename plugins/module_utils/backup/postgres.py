@@ -157,6 +157,23 @@ TABLES = (
     "p.classid = 'pg_class'::regclass AND p.objid = c.oid AND p.deptype = 'e');"
 )
 
+#: In a schema of its own: a database's search_path may lead nowhere.
+AMCHECK = (
+    "CREATE SCHEMA landfall_drill; SET search_path = landfall_drill, pg_catalog; "
+    "CREATE EXTENSION amcheck SCHEMA landfall_drill;"
+)
+#: Every B-tree index against its table, as a server's own; the first that is damaged is an error.
+AMCHECK_INDEXES = (
+    "SELECT count(bt_index_check(i.indexrelid, true)::text) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
+    "JOIN pg_am a ON a.oid = c.relam WHERE a.amname = 'btree' AND c.relkind = 'i' AND c.relpersistence <> 't' AND "
+    "i.indisready AND i.indisvalid;"
+)
+#: Every page of every table; a line for each that is damaged.
+AMCHECK_TABLES = (
+    "SELECT c.oid::regclass || ', page ' || v.blkno || ': ' || v.msg FROM pg_class c, LATERAL verify_heapam(c.oid) v "
+    "WHERE c.relkind IN ('r', 't', 'm') AND c.relpersistence <> 't' LIMIT 10;"
+)
+
 
 def ident(name: str) -> str:
     """A quoted name for SQL."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .catalogue import KnownSet
+from .layout import item_name
 from .manifest import Item
 from .ports import BackupError
 from .postgres import NEW_NAME
@@ -31,6 +32,13 @@ class Target:
         """For a person."""
         where = f"beside, as {self.place}" if self.place else f"in place of {self.item.source}"
         return f"{self.item.name} ({self.item.kind}, {self.item.plain_bytes} bytes): {where}"
+
+
+def server_of(item: Item) -> str:
+    """Which server a database's item, or that of its roles, is of: the items of one server have one word in common."""
+    if item.kind == "globals":
+        return item.name.removeprefix("globals-")
+    return item.name.removesuffix(f"-{item_name(str(item.details['name']))}").removeprefix("postgres-")
 
 
 def targets(chosen: KnownSet, names: Sequence[str], place: str, in_place: bool) -> list[Target]:

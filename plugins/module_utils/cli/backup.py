@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from ..backup import catalogue, layout, metrics
+from ..backup import catalogue, drill_state, layout, metrics
 from ..backup.catalogue import KnownSet
+from ..backup.drill import Record
 from ..backup.ports import BackupError
 from ..backup.restore import targets
 from ..clients.backup_host import Backup, load
@@ -50,10 +53,18 @@ def parser() -> argparse.ArgumentParser:
     back.add_argument("--in-place", action="store_true", help="in the place of what is there, which is kept beside")
     back.add_argument("--as", dest="place", default="", help="beside: a new database, volume or path")
     back.add_argument("--to-file", default="", help="only the plain stream of one item, into a file")
+    back.add_argument("--secrets", action="store_true", help="only the stack's secrets that this host lacks")
     back.add_argument("--plan", action="store_true", help="only show what would be done")
-    for one in (shown, check, prune, back):
+    proof = verb("drill", "restore a set where nothing of production can be reached, prove it, take it away")
+    proof.add_argument(
+        "--escrow", default="", metavar="FILE", help="escrow identity, to prove that it opens the set; -: stdin"
+    )
+    proof.add_argument("--trigger", default="hand", help="who asked for it, for the record")
+    proof.add_argument("--sweep", action="store_true", help="only take away what a killed drill left")
+    proof.add_argument("--json", action="store_true", help="for programs")
+    for one in (shown, check, prune, back, proof):
         one.add_argument("--store", default="", help="the first one, when not given")
-    for one in (check, back):
+    for one in (check, back, proof):
         one.add_argument("--set", dest="sid", default="latest", help="its id, or latest")
         one.add_argument("--identity", default="", help="file with an identity of age, the configured one by default")
     verb("resume", "start again what a killed run held still")
@@ -69,6 +80,7 @@ def main(argv: Sequence[str], root: str) -> int:
         config = load(os.path.join(args.config_dir, f"{args.stack}.json"))
         backup = Backup(config, root, _say)
         verbs = {"run": _run, "list": _list, "verify": _verify, "prune": _prune, "restore": _restore, "resume": _resume}
+        verbs["drill"] = _drill
         return verbs[args.verb](args, backup)
     except (Busy, StackBusy) as problem:
         print(f"landfall backup {args.verb}: {problem}", file=sys.stderr)
@@ -96,20 +108,24 @@ def _list(args: argparse.Namespace, backup: Backup) -> int:
     if args.json:
         print(json.dumps([_plain(one) for one in known.sets], indent=2, sort_keys=True))
     else:
-        lines: list[tuple[str, ...]] = [("SET", "STATE", "ITEMS", "BYTES", "BY", "HOST")]
+        lines: list[tuple[str, ...]] = [("SET", "STATE", "DRILL", "ITEMS", "BYTES", "BY", "HOST")]
         for one in reversed(known.sets):
             made = one.manifest
             if made is None:
-                lines.append((one.id, f"damaged: {one.fault}", "", "", "", ""))
+                lines.append((one.id, f"damaged: {one.fault}", "", "", "", "", ""))
                 continue
-            lines.append((one.id, _state(one), str(len(made.items)), str(made.stored), made.trigger, made.host))
+            facts = (str(len(made.items)), str(made.stored), made.trigger, made.host)
+            lines.append((one.id, _state(one), one.drilled, *facts))
             if args.items:
-                lines += [(f"  {item.name}", item.kind, "", str(item.stored), item.service, "") for item in made.items]
+                lines += [
+                    (f"  {item.name}", item.kind, "", "", str(item.stored), item.service, "") for item in made.items
+                ]
         print("\n".join(columns(lines)) if known.sets else f"{args.stack} has no backup")
         if known.leavings:
             print(f"{len(known.leavings)} sets without a manifest (runs that go on, or died) are no backups")
     state = backup.state()
     wrong = metrics.problems(state, time.time()) if state.run_at else []
+    wrong += drill_state.problems(backup.drills(), time.time())
     for problem in wrong:
         print(f"! {problem}", file=sys.stderr)
     return 0 if known.newest_verified else 1
@@ -126,10 +142,15 @@ def _plain(one: KnownSet) -> dict[str, object]:
         "state": one.state,
         "level": one.verdict.level if one.verdict else None,
         "fault": one.fault or None,
+        "drill": _drilled(one.drill) if one.drill else None,
         "bytes": made.stored if made else None,
         "items": [{"name": i.name, "kind": i.kind, "bytes": i.stored} for i in made.items] if made else [],
         "taken": layout.stamp(layout.taken_at(one.id)),
     }
+
+
+def _drilled(record: Record) -> dict[str, object]:
+    return {"good": record.good, "started": record.started, "rto": record.rto, "reason": record.reason or None}
 
 
 def _verify(args: argparse.Namespace, backup: Backup) -> int:
@@ -171,6 +192,12 @@ def _restore(args: argparse.Namespace, backup: Backup) -> int:
         spool(store, item, args.to_file, restore.chain(item))
         _say(f"{args.to_file}: {item.name} of set {chosen.id}, {os.path.getsize(args.to_file)} bytes")
         return 0
+    if args.secrets:
+        if args.plan:
+            raise BackupError("--secrets has no plan: it adds what is missing, and changes nothing that is there")
+        made = restore.secrets()
+        _say(f"secrets that were brought back: {', '.join(made) or 'none'}")
+        return 0
     wanted = targets(chosen, args.item, args.place, args.in_place)
     _say(f"set {chosen.id} ({chosen.state}) of {store.name}")
     for target in wanted:
@@ -178,6 +205,35 @@ def _restore(args: argparse.Namespace, backup: Backup) -> int:
     if not args.plan:
         restore.run(wanted)
     return 0
+
+
+def _drill(args: argparse.Namespace, backup: Backup) -> int:
+    from ..clients.backup_drill import Drills
+
+    drills = Drills(backup)
+    if args.sweep:
+        drills.sweep()
+        return 0
+    if args.json:
+        backup.say = lambda text: print(text, file=sys.stderr, flush=True)
+    with _escrow(args.escrow) as escrow:
+        record = drills.run(args.store, args.sid, args.trigger, args.identity, escrow)
+    print(record.to_json().decode() if args.json else "\n".join(record.lines()))
+    return 0 if record.good else 1
+
+
+@contextlib.contextmanager
+def _escrow(said: str) -> Iterator[str]:
+    """The file with the escrow identity; from standard input it lies in memory for the length of the drill."""
+    if said != "-":
+        if said and not os.path.exists(said):
+            raise BackupError(f"{said} is not there: give the file with the escrow identity")
+        yield said
+        return
+    with tempfile.NamedTemporaryFile(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as file:
+        file.write(sys.stdin.buffer.read())
+        file.flush()
+        yield file.name
 
 
 def _resume(args: argparse.Namespace, backup: Backup) -> int:

@@ -30,6 +30,7 @@ def gather(root: str, edge: str, docker: DockerCli) -> list[Gathered]:
         store = StackDir(root, name)
         current = store.current()
         entries = store.journal()
+        kept = set_up(name)
         out.append(
             Gathered(
                 name=name,
@@ -43,7 +44,8 @@ def gather(root: str, edge: str, docker: DockerCli) -> list[Gathered]:
                 maintenance=os.path.exists(flag(edge, name)),
                 lock=store.holder(),
                 step=entries[-1].step if entries else "",
-                backup=set_up(name),
+                backup=kept[0] if kept else None,
+                drills=kept[1] if kept else None,
                 relay={
                     str(one["Name"]).lstrip("/"): str(one["State"]["Status"])
                     for one in containers

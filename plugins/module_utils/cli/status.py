@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ..backup import metrics
+from ..backup import drill_state, metrics
+from ..backup.drill_state import Drills
 from ..compose.routes import StackRoutes
 from ..rollout.health import DONE, LEAVING, WARM, Observation, drift
 from ..rollout.release import FAILED, PENDING, SEALED, Release
@@ -42,7 +43,7 @@ class Gathered:
 
     :param step: the last step in its journal
     :param relay: container of its relay → state
-    :param backup: what is recorded of its backups, None when they are not set up
+    :param backup: what is recorded of its backups, None when they are not set up; ``drills`` likewise
     """
 
     name: str
@@ -56,6 +57,7 @@ class Gathered:
     step: str = ""
     relay: Mapping[str, str] = field(default_factory=dict)
     backup: metrics.State | None = None
+    drills: Drills | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ class StackRow:
     maintenance: bool
     problems: tuple[str, ...]
     backup: str = ""
+    drill: str = ""
 
 
 def summarise(stack: Gathered, certificates: Sequence[Certificate], now: float = 0.0) -> StackRow:
@@ -127,6 +130,8 @@ def summarise(stack: Gathered, certificates: Sequence[Certificate], now: float =
         problems += drift(recorded, stack.containers)
     if stack.backup:
         problems += metrics.problems(stack.backup, now)
+    if stack.drills:
+        problems += drill_state.problems(stack.drills, now)
     shown = []
     for host in hosts:
         found = max((one for one in certificates if one.covers(host)), key=lambda one: one.days_left, default=None)
@@ -153,6 +158,7 @@ def summarise(stack: Gathered, certificates: Sequence[Certificate], now: float =
         maintenance=stack.maintenance,
         problems=tuple(problems),
         backup=metrics.line(stack.backup, now) if stack.backup else "",
+        drill=drill_state.line(stack.drills, now) if stack.drills else "",
     )
 
 
@@ -211,7 +217,7 @@ def render(rows: Sequence[StackRow]) -> list[str]:
         out += [f"  {line}" for line in _table(row.services)]
         out += [f"  {line}" for line in row.routes]
         out += [f"  certificate {line}" for line in row.certificates]
-        out += [f"  {row.backup}"] if row.backup else []
+        out += [f"  {line}" for line in (row.backup, row.drill) if line]
         out += [f"  ! {line}" for line in row.problems]
         out.append("")
     return [*out, advice(rows)]

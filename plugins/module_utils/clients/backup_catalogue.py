@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from ..backup import layout
 from ..backup.catalogue import Catalogue, Found, KnownSet, group
+from ..backup.drill import Record, record_from_json
 from ..backup.manifest import Item, Untrusted, Verdict, from_json, verdict_from_json
 from ..backup.ports import Entry, Missing, Store
 
@@ -36,7 +37,11 @@ def _known(store: Store, stack: str, one: Found, secret: bytes) -> KnownSet | No
     if any(entry.key == prefix + layout.VERIFIED for entry in one.entries):
         with contextlib.suppress(Missing):
             verdict = verdict_from_json(store.get(prefix + layout.VERIFIED).data, one.id, raw)
-    return KnownSet(one.id, manifest, verdict)
+    drill: Record | None = None
+    if any(entry.key == prefix + layout.DRILLED for entry in one.entries):
+        with contextlib.suppress(Missing):
+            drill = record_from_json(store.get(prefix + layout.DRILLED).data)
+    return KnownSet(one.id, manifest, verdict, drill=drill)
 
 
 def read_item(store: Store, item: Item) -> Iterator[bytes]:

@@ -17,16 +17,19 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from ..backup import catalogue, layout, metrics, retention, run
+from ..backup import catalogue, history_page, layout, metrics, retention, run
 from ..backup.catalogue import Catalogue, KnownSet
 from ..backup.commands import Command
 from ..backup.config import Config, S3Config, StoreConfig, from_dict
+from ..backup.drill_state import Drills
 from ..backup.lease import Lease
 from ..backup.manifest import Manifest, Verdict
 from ..backup.ports import BackupError, Store
 from ..backup.run import Effects, Lock, Outcome
 from ..backup.sources import Source, of_stack
+from ..compose.stack import Stack
 from ..rollout.plan import Refused
+from . import drill_records
 from .backup_catalogue import delete_set, read_catalogue
 from .backup_jobs import Maker
 from .backup_lock import host_lock, leased, machine
@@ -56,7 +59,7 @@ def load(path: str) -> Config:
         raise BackupError(f"{path} cannot be read: {problem}") from problem
     if facts.st_mode & 0o022:
         raise BackupError(f"{path} can be written by others; set its mode to 0600")
-    return from_dict(raw)
+    return replace(from_dict(raw), since=facts.st_mtime)
 
 
 def open_store(config: StoreConfig) -> Store:
@@ -93,9 +96,9 @@ class Backup:
         self.config, self.root, self.say = config, root, say
         self.state_dir = config.state
         self.scratch = os.path.join(config.state, config.stack, "scratch")
-        docker = DockerCli(runner(120.0), runner(3600.0))
+        self.docker = DockerCli(runner(120.0), runner(3600.0))
         held = os.path.join(config.state, f"{config.stack}.held")
-        self.containers = StackContainers(config.stack, docker, held)
+        self.containers = StackContainers(config.stack, self.docker, held)
         self.stack_dir = StackDir(root, config.stack)
         self._stores: dict[str, Store] = {}
 
@@ -150,10 +153,24 @@ class Backup:
 
     def declared(self) -> list[Source]:
         """The sources of ``x-landfall.backup`` in the current release; none without a release."""
+        model = self._model()
+        return of_stack(model) if model else []
+
+    def declared_drills(self) -> Mapping[str, Any]:
+        """Service → ``x-landfall.backup.drill`` of the current release; none without a release."""
+        model = self._model()
+        said = (
+            {name: (one.extra.get("backup") or {}).get("drill") for name, one in model.services.items()}
+            if model
+            else {}
+        )
+        return {name: one for name, one in said.items() if one}
+
+    def _model(self) -> Stack | None:
         current = self.stack_dir.current()
         record = next((one for one in self.stack_dir.releases() if one.id == current), None)
         if record is None:
-            return []
+            return None
         directory = self.stack_dir.release_path(record.id)
         env_files = [os.path.join(directory, name) for name in ("env.user", "env")]
         env_files = [path for path in env_files if os.path.exists(path)]
@@ -161,7 +178,7 @@ class Backup:
             runner(120.0), self.config.stack, directory, record.compose_files, env_files, record.profiles
         )
         try:
-            return of_stack(model_of(self.config.stack, compose.config(), directory, record.compose_files))
+            return model_of(self.config.stack, compose.config(), directory, record.compose_files)
         except (ComposeError, Refused) as problem:
             raise BackupError(f"the release {record.id} cannot be read: {problem}") from problem
 
@@ -294,9 +311,25 @@ class Backup:
         if self.config.metrics_file and os.path.isdir(os.path.dirname(self.config.metrics_file)):
             write_atomic(self.config.metrics_file, metrics.textfile(state), 0o644)
         if ran and self.config.ping_url:
-            self._ping(self.config.ping_url if not problem else f"{self.config.ping_url}/fail")
+            self.ping(self.config.ping_url if not problem else f"{self.config.ping_url}/fail")
+        self.write_history()
 
-    def _ping(self, url: str) -> None:
+    def drills(self) -> Drills:
+        """The drills that are recorded on this host."""
+        return drill_records.read(self.state_dir, self.config.stack, self.config.drill.max_age, self.config.since)
+
+    def write_history(self) -> None:
+        """The page of all sets and drills."""
+        sets: Sequence[KnownSet] = ()
+        with contextlib.suppress(BackupError, OSError):
+            sets = self.catalogue(self.store()).sets
+        drills = self.drills()
+        path = os.path.join(self.state_dir, self.config.stack, "history.html")
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        write_atomic(path, history_page.page(self.config.stack, sets, drills, self.state(), time.time()), 0o600)
+
+    def ping(self, url: str) -> None:
+        """Ask the dead-man's switch; what comes of that is only said."""
         try:
             with urllib.request.build_opener().open(url, timeout=15):
                 pass

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sqlite3
 import threading
@@ -113,6 +112,7 @@ class Maker:
                     **facts,
                     "server": server.facts["version"],
                     "client": client,
+                    "image": server.image,
                     "name": name,
                     "rows": counting.result(),
                 }
@@ -252,18 +252,34 @@ def _plain(command: Command, details: Mapping[str, Any], *taps: Counter) -> Iter
 
 def look_at_sqlite(path: str) -> dict[str, Any]:
     """Check a copy, and count its rows. :raises BackupError: it is damaged"""
+    check_sqlite(path)
+    return {"rows": sqlite_rows(path)}
+
+
+def check_sqlite(path: str) -> None:
+    """SQLite's own check of every page. :raises BackupError: it is damaged"""
+    with _sqlite_read(path) as db:
+        found = [str(row[0]) for row in db.execute("PRAGMA integrity_check(5)")]
+    if found != ["ok"]:
+        raise BackupError(f"the database is damaged: {'; '.join(found)}. Restore the last good backup of it")
+
+
+def sqlite_rows(path: str) -> dict[str, int]:
+    """Rows of each table, by :func:`..backup.postgres.table_key`. :raises BackupError: it is damaged"""
+    rows = {}
+    with _sqlite_read(path) as db:
+        for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            # A virtual table may need an extension that is not here; its shadow tables are counted.
+            with contextlib.suppress(sqlite3.OperationalError):
+                quoted = str(name).replace('"', '""')
+                rows[postgres.table_key("main", name)] = db.execute(f'SELECT count(*) FROM "{quoted}"').fetchone()[0]
+    return rows
+
+
+@contextlib.contextmanager
+def _sqlite_read(path: str) -> Iterator[sqlite3.Connection]:
     with contextlib.closing(sqlite3.connect(path)) as db:
         try:
-            found = [str(row[0]) for row in db.execute("PRAGMA integrity_check(5)")]
-            if found != ["ok"]:
-                raise BackupError(f"the database is damaged: {'; '.join(found)}. Restore the last good backup of it")
-            names = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-            rows = {}
-            for name in names:
-                # A virtual table may need an extension that is not here; its shadow tables are counted.
-                with contextlib.suppress(sqlite3.OperationalError):
-                    quoted = str(name).replace('"', '""')
-                    rows[json.dumps(["main", name])] = db.execute(f'SELECT count(*) FROM "{quoted}"').fetchone()[0]
-            return {"rows": rows}
+            yield db
         except sqlite3.DatabaseError as problem:
             raise BackupError(f"the database is damaged: {problem}. Restore the last good backup of it") from problem

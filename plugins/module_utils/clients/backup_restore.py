@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -15,7 +16,7 @@ from ..backup.catalogue import KnownSet
 from ..backup.commands import Command
 from ..backup.manifest import Item
 from ..backup.ports import BackupError, Denied, Store
-from ..backup.restore import Target
+from ..backup.restore import Target, server_of
 from ..backup.sources import Source
 from ..compose.graph import CycleError, waves
 from . import restore_files, restore_postgres
@@ -64,6 +65,25 @@ class Restore:
                         done = f" {number} of {len(swaps)} items are restored already." if number else ""
                         raise BackupError(f"{problem}.{done} Run the same again") from problem
             self._b.containers.nudge_proxies()
+
+    def secrets(self) -> list[str]:
+        """Bring back the stack's secrets that this host lacks, for a deployment that comes after; their names.
+
+        What is there already stays as it is. A set without the project brings none.
+        """
+        item = next((one for one in self._set.items if one.kind == "project"), None)
+        if item is None:
+            return []
+        with self._held():
+            check_bytes(self._store, item)
+            os.makedirs(self._b.scratch, mode=0o700, exist_ok=True)
+            new = os.path.join(self._b.scratch, "project")
+            restore_files.unpack(self._store, item, new, self.chain(item))
+            try:
+                self._b.stack_dir.prepare()
+                return restore_files.add_missing(os.path.join(new, "secrets"), self._b.stack_dir.secrets_dir)
+            finally:
+                shutil.rmtree(new, ignore_errors=True)
 
     @contextlib.contextmanager
     def _held(self) -> Iterator[None]:
@@ -128,9 +148,8 @@ class Restore:
         item, server = target.item, self._server(target.item)
         name = str(item.details["name"])
         new = target.place or restore_postgres.scratch_name(name, self._set.id)
-        prefix = item.name.removesuffix(f"-{layout.item_name(name)}").removeprefix("postgres-")
         for one in self._set.items:
-            if one.kind == "globals" and one.name == layout.item_name("globals", prefix):
+            if one.kind == "globals" and server_of(one) == server_of(item):
                 restore_postgres.make_roles(server, self._text(one), self._b.say)
         if not target.place and new in server.databases:
             # Of a restore that was killed.

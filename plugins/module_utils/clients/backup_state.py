@@ -9,6 +9,9 @@ import json
 import os
 
 from ..backup import metrics
+from ..backup.drill_state import Drills
+from ..compose.values import seconds
+from . import drill_records
 
 CONFIG_DIR = "/etc/landfall/backup"
 STATE_DIR = "/var/lib/landfall/backup"
@@ -23,13 +26,17 @@ def read_state(directory: str, stack: str, max_age: float = metrics.State.max_ag
         return metrics.State(stack, max_age=max_age)
 
 
-def set_up(stack: str, config_dir: str = CONFIG_DIR) -> metrics.State | None:
-    """The state of a stack whose backups are set up, None for one without."""
+def set_up(stack: str, config_dir: str = CONFIG_DIR) -> tuple[metrics.State, Drills] | None:
+    """State of the backups and drills of a stack where they are set up, None for one without."""
+    directory, max_age, since = STATE_DIR, "0s", 0.0
     try:
         with open(os.path.join(config_dir, f"{stack}.json"), encoding="utf-8") as file:
-            directory = str(json.load(file).get("state", STATE_DIR))
+            since = os.fstat(file.fileno()).st_mtime
+            said = json.load(file)
+        directory = str(said.get("state", STATE_DIR))
+        max_age = str((said.get("drill") or {}).get("max_age") or "0s")
     except FileNotFoundError:
         return None
     except (OSError, ValueError):
-        directory = STATE_DIR
-    return read_state(directory, stack)
+        pass
+    return read_state(directory, stack), drill_records.read(directory, stack, seconds(max_age), since)

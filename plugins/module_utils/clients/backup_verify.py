@@ -14,7 +14,7 @@ from typing import IO
 from ..backup import commands, layout
 from ..backup.commands import Command
 from ..backup.manifest import Item, Manifest, Verdict
-from ..backup.ports import BackupError, Store
+from ..backup.ports import BackupError, Missing, Store
 from .pipeline import drain
 
 #: kind → the program that reads a plain stream to its end; what has none is read by its filters.
@@ -22,11 +22,15 @@ _READERS = {"volume": commands.list_tar, "path": commands.list_tar, "project": c
 
 
 class Hashed:
-    """The bytes of an item as they come, hashed object by object. :attr:`problems` is whole at their end."""
+    """The bytes of an item as they come, hashed object by object. :attr:`problems` is whole at their end.
+
+    :ivar unread: the store did not give them: nothing is known of the bytes themselves
+    """
 
     def __init__(self, store: Store, item: Item) -> None:
         self._store, self._item = store, item
         self.problems: list[str] = []
+        self.unread = False
 
     def __iter__(self) -> Iterator[bytes]:
         for one in self._item.objects:
@@ -38,6 +42,7 @@ class Hashed:
                     yield chunk
             except BackupError as problem:
                 self.problems.append(str(problem))
+                self.unread = not isinstance(problem, Missing)
                 return
             if count != one.bytes:
                 self.problems.append(f"{one.key} has {count} bytes, {one.bytes} were sent")
@@ -102,8 +107,13 @@ def verify_set(
         hashlib.sha256(raw).hexdigest(), tuple(problems),
     )  # fmt: skip
     if not items:
-        store.put(layout.set_prefix(manifest.stack, manifest.id) + layout.VERIFIED, verdict.to_json())
+        record_verdict(store, manifest, verdict)
     return verdict
+
+
+def record_verdict(store: Store, manifest: Manifest, verdict: Verdict) -> None:
+    """Write what was found beside the set."""
+    store.put(layout.set_prefix(manifest.stack, manifest.id) + layout.VERIFIED, verdict.to_json())
 
 
 def through(stream: Hashed, chain: Sequence[Command], output: IO[bytes] | None = None) -> None:

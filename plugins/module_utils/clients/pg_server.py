@@ -21,10 +21,14 @@ DEBIAN_BIN = "/usr/lib/postgresql/{major}/bin"
 
 
 class Server:
-    """A server and the way to it. :param app: application_name of all sessions"""
+    """A server and the way to it.
 
-    def __init__(self, access: Access, app: str, first: str = "postgres") -> None:
-        self.access, self.app, self.first = access, app, first
+    :param app: application_name of all sessions
+    :param image: name of the image that it, or its client, runs in; "" for none
+    """
+
+    def __init__(self, access: Access, app: str, first: str = "postgres", image: str = "") -> None:
+        self.access, self.app, self.first, self.image = access, app, first, image
         with self.session() as session:
             self.facts: Mapping[str, Any] = session.value(postgres.SERVER)
             self.databases: list[str] = session.value(postgres.DATABASES)
@@ -68,9 +72,9 @@ def reach(source: Source, containers: StackContainers, app: str) -> Server:
         access = postgres.in_container(container, user)
         if "PGPASSWORD" in env:
             access = Access(access.prefix, env={**access.env, "PGPASSWORD": env["PGPASSWORD"]})
-        return _checked(Server(access, app, first))
+        return _checked(Server(access, app, first, containers.image(container)))
     if said.get("image"):
-        return _checked(Server(postgres.in_image(str(said["image"]), env), app, first))
+        return _checked(Server(postgres.in_image(str(said["image"]), env), app, first, str(said["image"])))
     run_as = str(said.get("run_as", ""))
     server = Server(postgres.on_host(env, run_as, str(said.get("bin_dir", ""))), app, first)
     own = DEBIAN_BIN.format(major=server.major)

@@ -65,6 +65,23 @@ def swap(new: str, path: str, before: str) -> None:
     sync_dir(os.path.dirname(path))
 
 
+def add_missing(source: str, directory: str) -> list[str]:
+    """Files of one directory that another lacks, with their owners and modes; their names."""
+    if not os.path.isdir(source):
+        return []
+    made = []
+    for name in sorted(os.listdir(source)):
+        path, target = os.path.join(source, name), os.path.join(directory, name)
+        if os.path.isfile(path) and not os.path.lexists(target):
+            facts = os.stat(path)
+            part = target + NEW
+            shutil.copy2(path, part)
+            os.chown(part, facts.st_uid, facts.st_gid)
+            os.rename(part, target)
+            made.append(name)
+    return made
+
+
 def free_place(path: str) -> None:
     """:raises BackupError: there is something already"""
     if os.path.lexists(path) and not (os.path.isdir(path) and not os.listdir(path)):

@@ -41,6 +41,22 @@ def restore(
     :param scratch: directory where the archive is laid down to be restored by several jobs
     :raises BackupError: it is there already, or the restore failed; nothing of it is left then
     """
+    create(server, item, target)
+    try:
+        _load(store, item, server, target, chain, scratch, jobs)
+        rows = compare(server, item, target, say)
+        with server.session(target) as session:
+            session.ask("ANALYZE;")
+        with server.session() as session:
+            session.ask(*properties(target, item))
+    except BaseException:
+        drop(server, target)
+        raise
+    say(f"database {target}: {len(rows)} tables, {sum(rows.values())} rows, as in the backup")
+
+
+def create(server: Server, item: Item, target: str) -> None:
+    """An empty database like the one that was backed up. :raises BackupError: it is there, or the server is too old"""
     facts = item.details
     if server.major < postgres.major(int(facts["server"])):
         raise BackupError(
@@ -51,34 +67,32 @@ def restore(
         if target in server.databases:
             raise BackupError(f"database {target} is there already, and is not overwritten: choose another name")
         session.ask(postgres.create_sql(target, facts, server.major))
-    try:
-        _load(store, item, server, target, chain, scratch, jobs)
-        with server.session(target) as session:
-            session.begin(60)
-            rows = session.counts(session.tables())
-            wrong = postgres.compare_counts(facts["rows"], rows)
-            if wrong:
-                raise BackupError(f"the restored database is not what was backed up: {'; '.join(wrong[:5])}")
-            now = session.value(postgres.FACTS)
-            if now["large_objects"] != facts["large_objects"]:
-                raise BackupError(f"{now['large_objects']} large objects of {facts['large_objects']} were restored")
-            lost = sorted(set(facts["extensions"]) - set(now["extensions"]))
-            if lost:
-                raise BackupError(f"extensions were not restored: {', '.join(lost)}")
-            note = postgres.collation_warning(facts, now["database"].get("datcollversion"))
-            if note:
-                say(note)
-            session.ask("COMMIT;")
-            session.ask("ANALYZE;")
-        with server.session() as session:
-            session.ask(*_properties(target, item))
-    except BaseException:
-        drop(server, target)
-        raise
-    say(f"database {target}: {len(rows)} tables, {sum(rows.values())} rows, as in the backup")
 
 
-def _properties(target: str, item: Item) -> list[str]:
+def compare(server: Server, item: Item, target: str, say: Callable[[str], None]) -> dict[str, int]:
+    """Rows by table of a restored database. :raises BackupError: they, or other things counted, are not the set's"""
+    facts = item.details
+    with server.session(target) as session:
+        session.begin(60)
+        rows = session.counts(session.tables())
+        wrong = postgres.compare_counts(facts["rows"], rows)
+        if wrong:
+            raise BackupError(f"the restored database is not what was backed up: {'; '.join(wrong[:5])}")
+        now = session.value(postgres.FACTS)
+        if now["large_objects"] != facts["large_objects"]:
+            raise BackupError(f"{now['large_objects']} large objects of {facts['large_objects']} were restored")
+        lost = sorted(set(facts["extensions"]) - set(now["extensions"]))
+        if lost:
+            raise BackupError(f"extensions were not restored: {', '.join(lost)}")
+        note = postgres.collation_warning(facts, now["database"].get("datcollversion"))
+        if note:
+            say(note)
+        session.ask("COMMIT;")
+    return rows
+
+
+def properties(target: str, item: Item) -> list[str]:
+    """Statements for what a dump restored under another name would lose: settings, privileges, owner."""
     row = item.details["database"]
     out = postgres.settings_sql(target, item.details["settings"])
     out += postgres.acl_sql(target, row.get("acl"))

@@ -56,6 +56,11 @@ class StackContainers:
         pairs = [str(line).partition("=") for line in (found[0]["Config"].get("Env") or [])] if found else []
         return {name: value for name, _equals, value in pairs}
 
+    def image(self, container: str) -> str:
+        """The name of the image a container was made from."""
+        found = self._docker.inspect([container])
+        return str(found[0]["Config"].get("Image") or "") if found else ""
+
     def host_path(self, service: str, path: str) -> str:
         """Where a path of a service's container lies on the host. :raises BackupError: on no volume, so not for long"""
         them = self.of(service)

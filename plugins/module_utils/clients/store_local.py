@@ -23,10 +23,16 @@ PARTIAL = ".partial-"
 class LocalStore:
     """See :class:`..backup.ports.Store`. The directory must be there: a mount that is not mounted is noticed."""
 
+    credentials = False
+
     def __init__(self, path: str, name: str = "local", may_delete: bool = True) -> None:
         if not os.path.isdir(path):
             raise Missing(f"store {name}: {path} is not there; mount it, or create it for root alone (mode 0700)")
         self.name, self._path, self._may_delete = name, path, may_delete
+
+    def uploader_deletes(self, key: str) -> bool:
+        """Who writes to a directory may delete in it."""
+        return True
 
     def _at(self, key: str) -> str:
         path = os.path.normpath(os.path.join(self._path, key))

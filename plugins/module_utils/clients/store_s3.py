@@ -64,6 +64,8 @@ def _boto_config(path_style: bool) -> Any:
 class S3Store:
     """See :class:`..backup.ports.Store`. :raises StoreError: boto3 is not installed"""
 
+    credentials = True
+
     def __init__(self, config: S3Config, name: str = "s3") -> None:
         if boto3 is None:
             raise StoreError(f"python3-boto3 is not installed on this host ({BOTO_ERROR})")
@@ -219,6 +221,24 @@ class S3Store:
             raise Denied(f"store {self.name}: no credential for deletion is configured; nothing was deleted")
         self._deleter = self._deleter or self._client(self._c.delete_access_key, self._c.delete_secret_key, "")
         self._call(f"deleting {key}", self._deleter.delete_object, Key=self._root + key)
+
+    def uploader_deletes(self, key: str) -> bool:
+        """Write an object and try to delete it with the credential that writes: the version itself, where there is one.
+
+        :raises StoreError: it could not be tried
+        """
+        self.put(key, b"written by a drill, which tries to delete it\n")
+        version = self._call(f"looking at {key}", self._s3.head_object, Key=self._root + key).get("VersionId")
+        try:
+            self._call(
+                f"deleting {key}",
+                self._s3.delete_object,
+                Key=self._root + key,
+                **({"VersionId": version} if version and version != "null" else {}),
+            )
+        except Denied:
+            return False
+        return True
 
 
 class S3Upload:

@@ -197,6 +197,24 @@ HOOKS = _obj(
     },
 )
 
+_DRILL_CHECK = _obj(
+    "A query, and the answer it must give.",
+    {
+        "query": {**_STRING, "description": "One SQL query.", "examples": ["SELECT count(*) > 0 FROM users"]},
+        "expect": {
+            "description": "The whole answer. Not given: anything that is not empty, false or 0.",
+            "examples": ["t"],
+            "anyOf": [_STRING, {"type": "integer"}, {"type": "boolean"}],
+        },
+        "in": {
+            **_STRING,
+            "description": "Which one, where the service has several: a database's name, a SQLite file's path.",
+            "examples": ["jarvis"],
+        },
+    },
+    ("query",),
+)
+
 BACKUP = _obj(
     "What of this service is kept safe, see docs/backups.md.",
     {
@@ -271,6 +289,11 @@ BACKUP = _obj(
         "quiesce": _enum(
             "What happens to the service while files are copied.", ["none", "pause", "stop"], default="none"
         ),
+        "drill": {
+            "description": "What a drill asks of the restored data of this service, one mapping or a list of them.",
+            "examples": [{"query": "SELECT count(*) > 0 FROM users", "expect": "t"}],
+            "anyOf": [{"type": "array", "items": _DRILL_CHECK, "minItems": 1}, _DRILL_CHECK],
+        },
     },
 )
 

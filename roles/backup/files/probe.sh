@@ -19,9 +19,13 @@ else
     echo recipient=
 fi
 
-if systemctl --quiet is-active "landfall-backup-$stack.timer" 2>/dev/null &&
-    systemctl --quiet is-enabled "landfall-backup-$stack.timer" 2>/dev/null; then
-    echo timer=ready
-else
-    echo timer=
-fi
+for kind in backup drill; do
+    timer="landfall-$kind-$stack.timer"
+    if systemctl --quiet is-active "$timer" 2>/dev/null && systemctl --quiet is-enabled "$timer" 2>/dev/null; then
+        echo "$kind=started"
+    elif systemctl --quiet is-active "$timer" 2>/dev/null || systemctl --quiet is-enabled "$timer" 2>/dev/null; then
+        echo "$kind=half"
+    else
+        echo "$kind=stopped"
+    fi
+done

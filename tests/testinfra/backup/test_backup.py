@@ -50,6 +50,27 @@ def test_it_comes_back_from_the_second_store(host):
     assert back.content_string == "one\n" and back.mode == 0o640
 
 
+def test_a_drill_by_its_timers_service_on_a_host_without_docker(host):
+    assert host.service("landfall-drill-shop.timer").is_running and host.service("landfall-drill-shop.timer").is_enabled
+    unit = host.file("/etc/systemd/system/landfall-drill-shop.timer").content_string
+    assert "OnCalendar=Sun *-*-* 04:30:00 UTC" in unit
+    assert host.run("systemd-analyze verify /etc/systemd/system/landfall-drill-shop.service").rc == 0
+    done = host.run("systemctl start landfall-drill-shop.service")
+    log = host.check_output("journalctl -u landfall-drill-shop.service --no-pager | tail -30")
+    assert done.rc == 0, log
+    assert "passed          bytes" in log and "not applicable  server" in log
+    (made,) = json.loads(host.check_output("landfall backup list shop --json"))
+    assert made["drill"]["good"]
+    assert not host.file("/var/lib/landfall/backup/shop/drill").exists
+    # A set that somebody else changed: red, and what the service says of itself, too.
+    host.check_output("mv /mnt/backups/shop /mnt/backups/away")
+    try:
+        assert host.run("systemctl start landfall-drill-shop.service").rc != 0
+        assert "the last drill failed: set: shop has no set" in host.run("landfall backup list shop").stderr
+    finally:
+        host.check_output("mv /mnt/backups/away /mnt/backups/shop; systemctl reset-failed landfall-drill-shop.service")
+
+
 def test_a_failed_run_fails_the_service(host):
     host.check_output("mv /mnt/backups /mnt/away")
     try:

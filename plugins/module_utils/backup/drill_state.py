@@ -1,0 +1,88 @@
+# Copyright: (c) 2026, Landfall contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What monitoring sees of drills: the last one, the last good one, and how old that is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from . import layout
+from .drill import Record, span
+from .metrics import gauges
+
+
+@dataclass(frozen=True)
+class Drills:
+    """The drills of a stack on this host, oldest first.
+
+    :param max_age: as in the configuration, 0: none is expected
+    :param since: when that was written, seconds since 1970: the first drill has as long as any other
+    """
+
+    stack: str
+    records: tuple[Record, ...] = ()
+    max_age: float = 0.0
+    since: float = 0.0
+
+    @property
+    def last(self) -> Record | None:
+        """The last one that came to an end, whatever end that was."""
+        return next((one for one in reversed(self.records) if one.finished), None)
+
+    @property
+    def last_good(self) -> Record | None:
+        """The last one that passed."""
+        return next((one for one in reversed(self.records) if one.good), None)
+
+
+def began(record: Record) -> float:
+    """When a drill was begun, seconds since 1970: its id says it."""
+    return layout.taken_at(record.id)
+
+
+def problems(drills: Drills, now: float) -> list[str]:
+    """What is wrong, for `status` and for exit codes."""
+    out = []
+    last, good = drills.last, drills.last_good
+    if last is not None and not last.good:
+        out.append(f"the last drill failed: {last.reason.splitlines()[0] if last.reason else 'no reason is known'}")
+    if drills.max_age and good is None and now - drills.since > drills.max_age:
+        out.append(f"no drill has passed yet: run 'landfall backup drill {drills.stack}'")
+    elif good is not None and drills.max_age and now - began(good) > drills.max_age:
+        out.append(f"the last drill that passed is {span(now - began(good))} old ({span(drills.max_age)} are allowed)")
+    return out
+
+
+def line(drills: Drills, now: float) -> str:
+    """One line for `status`; "" when there were none, and none is expected."""
+    good = drills.last_good
+    if good is None:
+        return "drill: none has passed" if drills.max_age or drills.records else ""
+    told = f"drill: set {good.set} restored and proven {span(max(now - began(good), 0))} ago"
+    if good.rto is None or good.rpo is None:
+        return told
+    return f"{told}, recovery {good.rto:.0f} s, loss at most {span(good.rpo)}"
+
+
+def textfile(drills: Drills) -> str:
+    """For the node exporter's textfile collector. A drill that could not be done counts as one that failed."""
+    last, good = drills.last, drills.last_good
+    rows = [
+        ("last_drill_timestamp_seconds", "When the last drill was begun.", began(last) if last else 0),
+        ("last_drill_success", "Whether it passed.", int(bool(last and last.good))),
+        ("last_good_drill_timestamp_seconds", "When the last one that passed was begun.", began(good) if good else 0),
+        ("drill_max_age_seconds", "How old that may be, 0 when none is expected.", drills.max_age),
+    ]
+    if good is not None and good.rto is not None and good.rpo is not None:
+        rows += [
+            ("last_good_drill_rto_seconds", "Seconds it took to restored and proven data.", good.rto),
+            ("last_good_drill_rpo_seconds", "How old its set was.", good.rpo),
+        ]
+    return gauges(drills.stack, rows)
+
+
+def killed(records: Sequence[Record]) -> list[Record]:
+    """Drills that were begun and never ended, when none goes on now."""
+    return [one for one in records if not one.finished]
