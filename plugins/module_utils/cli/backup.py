@@ -204,6 +204,8 @@ def _restore(args: argparse.Namespace, backup: Backup) -> int:
         _say(target.line())
     if not args.plan:
         restore.run(wanted)
+        # A host that is new to these sets knows from now on how old the newest one is.
+        backup.record(time.time(), "", ran=False)
     return 0
 
 
