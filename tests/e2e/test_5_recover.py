@@ -248,9 +248,11 @@ def test_a_deploy_takes_a_set_first(host, people):
     before = len(host.sets("ledger"))
     host.play("deploy", stack="ledger", landfall_backup_before=["deploy"])
     assert len(host.sets("ledger")) == before + 1
+    current = host.site.sh("readlink /opt/landfall/ledger/current; ls /opt/landfall/ledger/releases")
     host.site.sh("mv /etc/landfall/backup/ledger.main.keys /root/")
     run = host.play("deploy", rc=2, stack="ledger", landfall_backup_before=["deploy"])
-    assert "ledger.main.keys cannot be read" in run.output and "nothing was changed here" in run.output
+    assert "ledger.main.keys cannot be read" in run.output
+    assert host.site.sh("readlink /opt/landfall/ledger/current; ls /opt/landfall/ledger/releases") == current
     host.site.sh("mv /root/ledger.main.keys /etc/landfall/backup/")
 
 
