@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from dataclasses import dataclass
 
@@ -86,7 +87,9 @@ class Connection:
     def abort(self) -> None:
         writer = getattr(self, "writer", None)
         if writer:
-            writer.transport.abort()
+            # Up to Python 3.11.2 a TLS transport that is closed already cannot be aborted: it has no protocol any more.
+            with contextlib.suppress(AttributeError):
+                writer.transport.abort()
 
     async def send(self, method: str, path: str, body: bytes = b"", headers: str = "", close: bool = False) -> None:
         head = f"{method} {path} HTTP/1.1\r\nHost: {self.target.authority}\r\nUser-Agent: landfall-bench\r\n{headers}"
