@@ -6,7 +6,7 @@ export PATH := $(BIN):$(PATH)
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.build/collections
 export PYTHONPATH := $(CURDIR)/tests:$(CURDIR)/.build/collections
 
-.PHONY: help setup setup-test demo clean test lint unit sanity molecule integration e2e docs soak bench bench-converge bench-rollout bench-migration trials
+.PHONY: help setup setup-test demo clean test lint unit sanity molecule integration e2e docs soak bench bench-converge bench-rollout bench-migration bench-backup trials
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -54,7 +54,7 @@ soak: setup-test ## the long forms of the tests
 trials: setup-test ## take each protection of a rollout out and see its test fail (NAME=… for one)
 	@$(BIN)/python -m trials $(NAME)
 
-bench: bench-converge bench-rollout bench-migration ## all benches
+bench: bench-converge bench-rollout bench-migration bench-backup ## all benches
 
 bench-rollout: setup-test ## requests dropped while rolling, beside two peers (SHORT=1: under 4 minutes)
 	@$(BIN)/python -m bench.rollout $(if $(SHORT),--short)
@@ -62,6 +62,10 @@ bench-rollout: setup-test ## requests dropped while rolling, beside two peers (S
 bench-migration: setup-test ## SQLite to PostgreSQL, beside pgloader and the floor (EVENTS=200000: a short one)
 	@command -v pgloader >/dev/null || { [ "$$(id -u)" = 0 ] || SUDO=sudo; $$SUDO apt-get -q -y install pgloader >/dev/null; }
 	@$(BIN)/python -m bench.migration
+
+bench-backup: setup-test ## a database and a volume to S3 and back, beside three peers and the floors (SIZE=150: a short one)
+	@command -v pgbackrest >/dev/null || { [ "$$(id -u)" = 0 ] || SUDO=sudo; $$SUDO apt-get -q -y install --no-install-recommends pgbackrest >/dev/null; }
+	@$(BIN)/python -m bench.backup
 
 bench-converge: setup-test ## seconds, tasks and ratio to a ping round of site.yml
 	@$(BIN)/python tests/bench/converge.py

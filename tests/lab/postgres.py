@@ -63,10 +63,15 @@ class Server:
 
     def database(self, name: str, options: str = "") -> str:
         """A new, empty database; its DSN."""
+        self.drop(name)
         with psycopg.connect(self.dsn(), autocommit=True) as connection:
-            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
             connection.execute(f'CREATE DATABASE "{name}" {options}')
         return self.dsn(name)
+
+    def drop(self, name: str) -> None:
+        """Drop a database, if it is there."""
+        with psycopg.connect(self.dsn(), autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
 def free_port() -> int:
