@@ -24,10 +24,10 @@ ROUNDS = int(os.environ.get("ROUNDS", "3"))
 PUT = f"{sys.executable} -m bench.backup.s3 put"
 GET = f"{sys.executable} -m bench.backup.s3 get"
 #: The document's script, and what it does not have: that its file goes elsewhere. Restored as the document says.
-SCRIPT = (f'pg_dump {DATABASE} > "$W/db.sql" && {PUT} "$W/db.sql" script && rm "$W/db.sql"',
-          f'{GET} "$W/script" script && psql -q -X {{target}} < "$W/script/db.sql" > /dev/null && rm -r "$W/script"')  # fmt: skip
-DIRECTORY = (f'pg_dump -Fd -j2 -f "$W/dump" {DATABASE} && {PUT} "$W/dump" directory && rm -r "$W/dump"',
-             f'{GET} "$W/back" directory && pg_restore -j2 -d {{target}} "$W/back" && rm -r "$W/back"')  # fmt: skip
+SCRIPT = (f'pg_dump {DATABASE} > "$W/f" && {PUT} "$W/f" script && rm "$W/f"',
+          f'{GET} "$W/b" script && psql -q -X {{target}} < "$W/b/f" > /dev/null && rm -r "$W/b"')  # fmt: skip
+DIRECTORY = (f'pg_dump -Fd -j2 -f "$W/d" {DATABASE} && {PUT} "$W/d" directory && rm -r "$W/d"',
+             f'{GET} "$W/b" directory && pg_restore -j2 -d {{target}} "$W/b" && rm -r "$W/b"')  # fmt: skip
 
 
 class Bench:
@@ -48,8 +48,8 @@ class Bench:
         finally:
             shutil.rmtree(work)
         self.costs.setdefault(name, []).append(found)
-        print(f"{name:<22} {found.wall:7.2f} s {found.cpu:7.2f} CPU-s {found.rss_mb:6.0f} MB {found.temp / 1e6:8.1f} MB "
-              "temporary", flush=True)  # fmt: skip
+        numbers = f"{found.wall:7.2f} s {found.cpu:7.2f} CPU-s {found.rss_mb:6.0f} MB"
+        print(f"{name:<22} {numbers} {found.temp / 1e6:8.1f} MB temporary", flush=True)
         return found
 
     def into(self, name: str, line: str) -> Cost:

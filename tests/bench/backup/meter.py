@@ -1,4 +1,4 @@
-"""What a command costs: its wall time, processor time of all who work for it, memory of its whole tree, temporary bytes."""
+"""What a command costs: wall time, processor time of all who work for it, memory of its whole tree, temporary bytes."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""pgBackRest as a peer: full backups, zstd:1, two processes. Its repository is a local directory, which is to its favour:
-it speaks to S3 by HTTPS only, and the bench's server has none."""
+"""pgBackRest as a peer: full backups, zstd:1, two processes, into a local directory: it speaks to S3 by HTTPS only."""
 
 from __future__ import annotations
 

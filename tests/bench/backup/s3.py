@@ -1,4 +1,4 @@
-"""Files to S3 and back, as any script would: python -m bench.backup.s3 put|get PATH PREFIX, by boto3's own transfers."""
+"""Files to S3 and back as any script would, by boto3's transfers: python -m bench.backup.s3 put|get PATH PREFIX"""
 
 from __future__ import annotations
 
