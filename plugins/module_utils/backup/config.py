@@ -56,6 +56,8 @@ class StoreConfig:
 class Config:
     """Everything a run needs to know. Durations in seconds, ``rate`` in bytes a second (0: no limit).
 
+    :param restic_password_file: opens the repositories of restic; made by the first backup that needs it
+    :param restic_read_days: verifications on so many days read every pack of them
     :param since: when it was written, seconds since 1970, 0 when that is not known
     """
 
@@ -78,10 +80,12 @@ class Config:
     statement_timeout: float = 60.0
     jobs: int = 2
     drill: DrillConfig = field(default_factory=DrillConfig)
+    restic_password_file: str = "/etc/landfall/backup/restic.key"
+    restic_read_days: int = 7
     since: float = 0.0
 
 
-_PLAIN = ("identity_file", "manifest_key_file", "state", "metrics_file", "ping_url")
+_PLAIN = ("identity_file", "manifest_key_file", "state", "metrics_file", "ping_url", "restic_password_file")
 
 
 def from_dict(raw: Mapping[str, Any]) -> Config:
@@ -132,6 +136,7 @@ def from_dict(raw: Mapping[str, Any]) -> Config:
         project=project,
         rate=float(raw.get("rate", 0)),
         jobs=max(1, int(raw.get("jobs", 2))),
+        restic_read_days=max(1, int(raw.get("restic_read_days", Config.restic_read_days))),
         **found,
     )
 

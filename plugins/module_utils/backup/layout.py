@@ -17,6 +17,10 @@ MANIFEST = "manifest.json"
 VERIFIED = "verified.json"
 LEASE = "lease.json"
 DRILLED = "drilled.json"
+#: Below it lie the repositories of restic, each in a directory of its own.
+RESTIC = "restic/"
+#: The item that holds their password.
+RESTIC_KEY = "restic-key"
 #: Written for a drill to try to delete it; it belongs to no set.
 PROBE = "may-not-be-deleted"
 

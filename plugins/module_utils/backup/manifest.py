@@ -53,8 +53,13 @@ class Item:
 
     @property
     def stored(self) -> int:
-        """Stored bytes."""
-        return sum(one.bytes for one in self.objects)
+        """Stored bytes; of what restic keeps those that were new."""
+        return sum(one.bytes for one in self.objects) + int(self.details.get("added", 0))
+
+    @property
+    def weight(self) -> int:
+        """What its size is judged by, beside the same item of another set."""
+        return self.stored if self.objects else self.plain_bytes
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,9 @@ def from_json(data: bytes, stack: str, sid: str, secret: bytes = b"") -> Manifes
         raise Untrusted(f"{where} of {stack} says that it is of {found.stack}, set {found.id}")
     for item in found.items:
         expected = [segment_key(stack, sid, item.name, at) for at in range(len(item.objects))]
-        if [one.key for one in item.objects] != expected or not expected:
+        # What restic keeps lies in its repository, and has no objects of its own.
+        kept = item.kind in ("volume", "path") and item.details.get("engine") == "restic"
+        if [one.key for one in item.objects] != expected or bool(expected) == kept:
             raise Untrusted(f"{where}: item {item.name} names objects that are not its own")
     return found
 
@@ -149,7 +156,8 @@ def _item(raw: Mapping[str, Any]) -> Item:
 class Verdict:
     """What the last verification of a set found.
 
-    :param level: ``bytes`` (all of them have their sha256) or ``decoded`` (and every stream was read to its end)
+    :param level: ``bytes`` (all of them have their sha256), ``decoded`` (and every stream was read to its end), or
+        ``sampled`` (and of what restic keeps all of the structure, and some of the packs)
     :param manifest: sha256 of the manifest's text that was verified
     """
 

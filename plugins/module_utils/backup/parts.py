@@ -24,6 +24,9 @@ LEAST = {
     "volume": 60,
     "path": 60,
     "project": 60,
+    "key": 60,
+    # A volume may be empty; an archive of it never is.
+    "snapshot": 0,
 }
 
 

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -70,6 +70,20 @@ class Upload(Protocol):
         """Throw it away; never raises."""
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where another program finds a prefix of a store.
+
+    :param url: as restic writes it
+    :param env: the credential, among others
+    :param options: restic's own for this store
+    """
+
+    url: str
+    env: Mapping[str, str] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
+
+
 class Store(Protocol):
     """S3 or a directory: the same rules for both. Keys are relative to the store's prefix.
 
@@ -105,6 +119,9 @@ class Store(Protocol):
 
     def delete(self, key: str) -> None:
         """Delete an object, with the credential for that. :raises Denied: there is none, or it may not"""
+
+    def place(self, prefix: str, deleting: bool = False) -> Place:
+        """A prefix for another program. :raises Denied: ``deleting``, and there is no credential for that"""
 
     def uploader_deletes(self, key: str) -> bool:
         """Whether who writes may also delete: tried with an object that belongs to no set."""

@@ -15,7 +15,7 @@ from .ports import BackupError
 from .postgres import NEW_NAME
 
 #: Files before what lies in them; queues last, when what they point to is there.
-ORDER = ("project", "volume", "path", "sqlite", "globals", "postgres", "mongo", "redis")
+ORDER = ("key", "project", "volume", "path", "sqlite", "globals", "postgres", "mongo", "redis")
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,12 @@ def targets(chosen: KnownSet, names: Sequence[str], place: str, in_place: bool) 
         raise BackupError("--as takes one --item; see: landfall backup list STACK --items")
     if in_place and not names:
         # The project's own files hold the release that runs now, and its secrets: they are put back by name only.
-        items = [one for one in items if one.kind not in ("project", "globals")]
+        items = [one for one in items if one.kind not in ("project", "globals", "key")]
     for item in items:
         if item.kind == "globals":
             raise BackupError("roles are restored with a database that needs them; to see them: restore --to-file")
+        if item.kind == "key":
+            raise BackupError(f"{item.name}: restore it to a file: --to-file")
         if item.kind == "mongo":
             raise BackupError(
                 f"{item.name}: restore it to a file (--to-file), and load that with: mongorestore --archive=FILE "

@@ -17,6 +17,7 @@ from .commands import Command, age, zstd
 from .config import Config
 from .manifest import Item, Manifest, SentObject, Verdict
 from .ports import BackupError, Store
+from .restic import Taken
 from .sources import Source, ordered
 
 
@@ -37,14 +38,19 @@ class Stream:
 
 @dataclass(frozen=True)
 class Job:
-    """One item of a set to be. :param secret: is never stored in the clear"""
+    """One item of a set to be: a stream, or what restic keeps.
+
+    :param secret: is never stored in the clear
+    :param take: has restic keep it, in a store: (store, set id)
+    """
 
     name: str
     kind: str
     service: str
     source: str
-    open: Callable[[], AbstractContextManager[Stream]]
+    open: Callable[[], AbstractContextManager[Stream]] | None = None
     secret: bool = False
+    take: Callable[[Store, str], Taken] | None = None
 
 
 class Lock(Protocol):
@@ -156,25 +162,35 @@ def _take(config: Config, fx: Effects, store: Store, sid: str, job: Job, lock: L
         raise BackupError(f"{job.name} is only backed up encrypted: give recipients")
     began = fx.monotonic()
 
-    def plausible(sent: int) -> None:
+    def plausible(sent: int, kind: str = job.kind) -> None:
         lock.check()
-        fault = parts.implausible(job.kind, sent, before.get(job.name))
+        fault = parts.implausible(kind, sent, before.get(job.name))
         if fault:
             raise BackupError(f"{job.name}: {fault}")
 
     def key(number: int) -> str:
         return layout.segment_key(config.stack, sid, job.name, number)
 
+    objects: tuple[SentObject, ...] = ()
+    filters: tuple[str, ...] = ()
+    warnings: Sequence[str] = ()
+    found: dict[str, Any] = {}
+    plain = 0
     try:
-        with job.open() as stream:
-            filters = filters_of(config, stream)
-            found: dict[str, Any] = {}
+        if job.take:
+            taken = job.take(store, sid)
+            plausible(taken.plain, "snapshot")
+            plain, warnings = taken.plain, taken.warnings
+            found.update(taken.details)
+        elif job.open:
+            with job.open() as stream:
+                filters = filters_of(config, stream)
 
-            def ended(sent: int) -> None:
-                found.update(stream.details())
-                plausible(sent)
+                def ended(sent: int) -> None:
+                    found.update(stream.details())
+                    plausible(sent)
 
-            objects, plain, warnings = fx.send(store, stream, commands_of(config, filters), key, ended)
+                objects, plain, warnings = fx.send(store, stream, commands_of(config, filters), key, ended)
     except BackupError as problem:
         raise BackupError(f"{job.name} ({job.source}): {problem}") from problem
     item = Item(

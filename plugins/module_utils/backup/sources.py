@@ -10,12 +10,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..compose.stack import Service, Stack
-from .layout import item_name
+from .layout import RESTIC_KEY, item_name
 from .ports import BackupError
 
 #: Order within a set: what refers to others first. A job in a queue finds its row, a row finds its file.
-ORDER = ("redis", "mongo", "postgres", "sqlite", "volume", "path", "project")
+ORDER = ("redis", "mongo", "postgres", "sqlite", "volume", "path", "key", "project")
+#: What no inventory names: it comes by itself.
+_OWN = ("key", "project")
 QUIESCE = ("none", "pause", "stop")
+ENGINES = ("stream", "restic")
 _OPTIONS = {
     "redis": {"password_file", "password_env", "port"},
     "mongo": {"databases", "config_file"},
@@ -32,8 +35,9 @@ _OPTIONS = {
         "bin_dir",
     },
     "sqlite": set(),
-    "volume": set(),
-    "path": set(),
+    "volume": {"engine"},
+    "path": {"engine"},
+    "key": set(),
     "project": set(),
 }
 
@@ -55,6 +59,11 @@ class Source:
     exclude: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def by_restic(self) -> bool:
+        """Whether restic keeps it, deduplicated; else it is a stream."""
+        return self.options.get("engine") == "restic"
+
 
 def of_stack(stack: Stack) -> list[Source]:
     """The sources that a stack's file declares."""
@@ -72,6 +81,7 @@ def _of_service(stack: Stack, service: Service, said: Mapping[str, Any]) -> list
     def source(kind: str, *words: str, where: str = "", **options: Any) -> Source:
         return Source(kind, item_name(kind, service.name, *words), service.name, where, quiesce, exclude, options)
 
+    engine = {"engine": str(said["engine"])} if "engine" in said else {}
     out = [source(kind, **dict(said[kind] or {})) for kind in ("redis", "mongo") if kind in said]
     if "postgres" in said:
         asked = dict(said["postgres"] or {})
@@ -84,8 +94,8 @@ def _of_service(stack: Stack, service: Service, said: Mapping[str, Any]) -> list
     for key in said.get("volumes", ()):
         if key not in stack.volumes:
             raise BackupError(f"service {service.name}: backup.volumes: the project has no volume {key!r}")
-        out.append(source("volume", key, where=stack.volumes[key]))
-    out += [source("path", _slug(path), where=path) for path in said.get("paths", ())]
+        out.append(source("volume", key, where=stack.volumes[key], **engine))
+    out += [source("path", _slug(path), where=path, **engine) for path in said.get("paths", ())]
     if "chroma" in said:
         root = str((said["chroma"] or {}).get("path", "/data")).rstrip("/")
         database = f"{root}/chroma.sqlite3"
@@ -93,8 +103,14 @@ def _of_service(stack: Stack, service: Service, said: Mapping[str, Any]) -> list
         still = quiesce if quiesce != "none" else "pause"
         skip = (*exclude, "./chroma.sqlite3", "./chroma.sqlite3-wal", "./chroma.sqlite3-shm")
         out.append(Source("sqlite", item_name("sqlite", service.name, "chroma"), service.name, database, still))
-        out.append(Source("path", item_name("path", service.name, "chroma"), service.name, root, still, skip))
+        out.append(Source("path", item_name("path", service.name, "chroma"), service.name, root, still, skip, engine))
     return out
+
+
+def with_key(sources: Sequence[Source]) -> list[Source]:
+    """With restic's password, where there is one: a set can be read without the host that made it."""
+    own = [Source("key", RESTIC_KEY)] if any(one.by_restic for one in sources) else []
+    return [*sources, *own]
 
 
 def _slug(path: str) -> str:
@@ -107,8 +123,8 @@ def parse(raw: Mapping[str, Any]) -> Source:
     :raises BackupError: it makes no sense, with what to write
     """
     kind = str(raw.get("kind", ""))
-    if kind not in _OPTIONS or kind == "project":
-        raise BackupError(f"source {dict(raw)!r}: kind is one of {', '.join(k for k in ORDER if k != 'project')}")
+    if kind not in _OPTIONS or kind in _OWN:
+        raise BackupError(f"source {dict(raw)!r}: kind is one of {', '.join(k for k in ORDER if k not in _OWN)}")
     known = {"kind", "name", "service", "where", "quiesce", "exclude"}
     unknown = set(raw) - known - _OPTIONS[kind]
     if unknown:
@@ -121,6 +137,8 @@ def parse(raw: Mapping[str, Any]) -> Source:
         raise BackupError(f"source of kind {kind}: where must be an absolute path, not {where!r}")
     if kind == "volume" and not where:
         raise BackupError("source of kind volume: where is the name of the volume, as `docker volume ls` shows it")
+    if str(raw.get("engine", "stream")) not in ENGINES:
+        raise BackupError(f"source of kind {kind}: engine is one of {', '.join(ENGINES)}")
     if kind == "mongo" and not service:
         raise BackupError("source of kind mongo: service is missing")
     quiesce = str(raw.get("quiesce", "none"))

@@ -187,6 +187,8 @@ def _restore(args: argparse.Namespace, backup: Backup) -> int:
         if len(args.item) != 1 or chosen.manifest is None:
             raise BackupError("--to-file takes one --item")
         item = chosen.manifest.item(args.item[0])
+        if not item.objects:
+            raise BackupError(f"{item.name} is kept by restic, and is no stream: restore it with --as DIRECTORY")
         if os.path.exists(args.to_file):
             raise BackupError(f"{args.to_file} is there already; choose another name")
         spool(store, item, args.to_file, restore.chain(item))

@@ -26,7 +26,7 @@ from ..backup.lease import Lease
 from ..backup.manifest import Manifest, Verdict
 from ..backup.ports import BackupError, Store
 from ..backup.run import Effects, Lock, Outcome
-from ..backup.sources import Source, of_stack
+from ..backup.sources import Source, of_stack, with_key
 from ..compose.stack import Stack
 from ..rollout.plan import Refused
 from . import drill_records
@@ -42,6 +42,7 @@ from .files import StackDir, write_atomic
 from .host import model_of, utc_now
 from .pg_server import DEBIAN_BIN
 from .process import runner
+from .restic_repository import Restic
 from .stack_containers import StackContainers, read_secret
 from .store_local import LocalStore
 from .store_s3 import S3Store
@@ -149,7 +150,7 @@ class Backup:
         out = [*self.declared(), *self.config.sources]
         if self.config.project:
             out.append(Source("project", "project"))
-        return out
+        return with_key(out)
 
     def declared(self) -> list[Source]:
         """The sources of ``x-landfall.backup`` in the current release; none without a release."""
@@ -226,7 +227,7 @@ class Backup:
     def _sizes(self, store: Store) -> Mapping[str, int]:
         for one in reversed(self.catalogue(store).sets):
             if one.manifest is not None:
-                return {item.name: item.stored for item in one.manifest.items}
+                return {item.name: item.weight for item in one.manifest.items}
         return {}
 
     # --- verification, pruning
@@ -238,7 +239,10 @@ class Backup:
         if made is None:
             raise BackupError(chosen.fault)
         raw = store.get(made.key).data
-        verdict = verify_set(store, made, raw, self.config.identity_file, self.restorer, time.time(), items)
+        snapshots = Restic(self.config, store).verify
+        verdict = verify_set(
+            store, made, raw, self.config.identity_file, self.restorer, time.time(), items, snapshots
+        )  # fmt: skip
         self.say(
             f"set {made.id} in {store.name}: "
             + (f"good ({verdict.level})" if verdict.good else "; ".join(verdict.problems))
@@ -282,7 +286,22 @@ class Backup:
                 freed = delete_set(store, self.config.stack, sid, known.entries[sid])
                 self.say(f"set {sid} is deleted, {freed} bytes")
             store.abort_orphans(layout.stack_prefix(self.config.stack))
+            lock.check()
+            self._prune_snapshots(store)
         return plan
+
+    def _prune_snapshots(self, store: Store) -> None:
+        """What no set names any more goes from restic's repositories. The lease is held: no run is at work."""
+        keeper = Restic(self.config, store)
+        if not keeper.find():
+            return
+        known = self.catalogue(store)
+        unread = [one.id for one in known.sets if one.manifest is None]
+        if unread:
+            self.say(f"restic forgets nothing: which snapshots belong to {', '.join(unread)} cannot be read")
+            return
+        for line in keeper.prune([one.manifest for one in known.sets if one.manifest]):
+            self.say(line)
 
     def _now(self, store: Store) -> float:
         """The store's clock: that of this host may be wrong. The lease was just written, or is there from a run."""

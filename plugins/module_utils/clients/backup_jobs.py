@@ -9,15 +9,17 @@ import contextlib
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..backup import commands, postgres
 from ..backup.commands import Command
 from ..backup.config import Config
 from ..backup.layout import item_name
-from ..backup.ports import BackupError
+from ..backup.ports import BackupError, Store
+from ..backup.restic import Taken
 from ..backup.run import Job, Stream
 from ..backup.sources import Source
 from ..migration.problems import Stopped
@@ -25,6 +27,7 @@ from . import snapshot, sqlite_file
 from .pg_server import Server, reach
 from .pipeline import Counter, Lister
 from .process import runner
+from .restic_repository import Restic
 from .stack_containers import StackContainers, read_secret
 
 
@@ -44,6 +47,7 @@ class Maker:
             "sqlite": self._sqlite,
             "volume": self._files,
             "path": self._files,
+            "key": self._key,
             "project": self._project,
             "redis": self._redis,
             "mongo": self._mongo,
@@ -174,7 +178,24 @@ class Maker:
             path if whole else os.path.dirname(path), (".",) if whole else (os.path.basename(path),), source.exclude
         )
         details = {"path": path, "directory": whole, "volume": source.where if source.kind == "volume" else ""}
+        if source.by_restic:
+            if not self.config.recipients:
+                raise BackupError(
+                    f"{source.name}: engine restic needs recipients: its password goes into each set, encrypted"
+                )
+
+            def take(store: Store, sid: str) -> Taken:
+                taken = Restic(self.config, store).take(path, source.exclude, (sid, source.name), time.time())
+                return replace(taken, details={**taken.details, **details})
+
+            return [Job(source.name, source.kind, source.service, source.where, take=take)]
         return [Job(source.name, source.kind, source.service, source.where, lambda: _plain(command, details))]
+
+    def _key(self, source: Source, sid: str) -> Sequence[Job]:
+        path = self.config.restic_password_file
+        return [
+            Job(source.name, "key", "", path, lambda: _plain(Command(("cat", "--", path)), {"path": path}), secret=True)
+        ]  # fmt: skip
 
     def _project(self, source: Source, sid: str) -> Sequence[Job]:
         command = commands.tar(self.stack_dir, exclude=("./data", "./lock", "./journal.new"))

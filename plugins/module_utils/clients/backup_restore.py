@@ -16,6 +16,7 @@ from ..backup.catalogue import KnownSet
 from ..backup.commands import Command
 from ..backup.manifest import Item
 from ..backup.ports import BackupError, Denied, Store
+from ..backup.restic import snapshot_of
 from ..backup.restore import Target, server_of
 from ..backup.sources import Source
 from ..compose.graph import CycleError, waves
@@ -24,6 +25,7 @@ from .backup_host import Backup
 from .backup_verify import check_bytes, spool
 from .pg_server import Server, reach
 from .process import runner
+from .restic_repository import Restic, opened, write_password
 from .stack_containers import read_secret
 
 #: A step that needs services to be stopped, and is over in a moment.
@@ -40,18 +42,21 @@ class Restore:
         self._identity = identity_file
         self._stamp = time.strftime("%Y%m%d%H%M%S", time.gmtime())
         self._servers: dict[str, Server] = {}
+        self._archives: dict[str, str] = {}
+        self._restic: Restic | None = None
         self.kept: list[str] = []
 
     def run(self, targets: Sequence[Target]) -> None:
         """Restore. :raises BackupError: nothing that was there has been changed, unless it says otherwise"""
-        if any("age" in one.item.filters for one in targets) and not os.path.exists(self._identity):
+        kept = any(snapshot_of(one.item) for one in targets)
+        if (kept or any("age" in one.item.filters for one in targets)) and not os.path.exists(self._identity):
             raise BackupError(
                 f"the set is encrypted, and there is no identity at {self._identity or 'identity_file'}: give the "
                 "operation's or the escrow identity with --identity FILE"
             )
-        with self._held():
+        with self._held(), self._laid_down(), self._opened(kept):
             for target in targets:
-                check_bytes(self._store, target.item)
+                self._check(target.item)
             self._b.say(f"set {self._set.id}: every byte is as it was sent")
             swaps = [step for target in targets for step in [self._prepare(target)] if step]
             if not swaps:
@@ -65,6 +70,54 @@ class Restore:
                         done = f" {number} of {len(swaps)} items are restored already." if number else ""
                         raise BackupError(f"{problem}.{done} Run the same again") from problem
             self._b.containers.nudge_proxies()
+
+    def _check(self, item: Item) -> None:
+        """Read every byte of an item, once: an archive that is needed as a file, and has room, is laid down by that."""
+        if item.kind == "postgres" and restore_postgres.by_file(self._server(item), self._b.config.jobs):
+            with contextlib.suppress(restore_files.NoRoom):
+                self._lay_down(item)
+                return
+        if snapshot_of(item):
+            self._keeper().present(item)
+            return
+        check_bytes(self._store, item)
+
+    @contextlib.contextmanager
+    def _opened(self, needed: bool) -> Iterator[None]:
+        """restic, with the password that the set carries; a host that lacks the password gets it back."""
+        if not needed:
+            yield
+            return
+        item = self._set.item(layout.RESTIC_KEY)
+        check_bytes(self._store, item)
+        password = self._text(item).encode()
+        with opened(self._b.config, self._store, password, self._b.scratch) as self._restic:
+            own = self._b.config.restic_password_file
+            if not os.path.exists(own) and os.path.isdir(os.path.dirname(own)):
+                write_password(own, password)
+                self._b.say(f"restic's password was brought back to {own}")
+            yield
+
+    def _keeper(self) -> Restic:
+        if self._restic is None:
+            raise BackupError("restic was not opened")
+        return self._restic
+
+    def _lay_down(self, item: Item) -> None:
+        found = restore_postgres.lay_down(self._store, item, self.chain(item), self._b.scratch)
+        self._archives[item.name] = found
+
+    @contextlib.contextmanager
+    def _laid_down(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            for name in list(self._archives):
+                self._take_away(name)
+
+    def _take_away(self, name: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._archives.pop(name))
 
     def secrets(self) -> list[str]:
         """Bring back the stack's secrets that this host lacks, for a deployment that comes after; their names.
@@ -155,9 +208,13 @@ class Restore:
             # Of a restore that was killed.
             restore_postgres.drop(server, new)
             server.databases.remove(new)
-        restore_postgres.restore(
-            self._store, item, server, new, self.chain(item), self._b.scratch, self._b.config.jobs, self._b.say
-        )
+        jobs = self._b.config.jobs
+        if restore_postgres.by_file(server, jobs) and item.name not in self._archives:
+            self._lay_down(item)
+        archive = self._archives.get(item.name, "")
+        restore_postgres.restore(self._store, item, server, new, self.chain(item), archive, jobs, self._b.say)
+        if archive:
+            self._take_away(item.name)
         if target.place:
             return None
         before = f"{name[:40]}_before_{self._stamp}"
@@ -226,7 +283,14 @@ class Restore:
             place = self._own_path(item)
         place = place.rstrip("/")
         new = place + restore_files.NEW
-        restore_files.unpack(self._store, item, new, self.chain(item))
+        if snapshot_of(item):
+            parent = os.path.dirname(new)
+            if not os.path.isdir(parent):
+                raise BackupError(f"{parent} is not there; create it")
+            restore_files.need_room(parent, item.plain_bytes)
+            self._keeper().lay(item, new)
+        else:
+            restore_files.unpack(self._store, item, new, self.chain(item))
         source = new if details["directory"] else os.path.join(new, os.path.basename(str(details["path"])))
         before = f"{place}.before-{self._stamp}"
 

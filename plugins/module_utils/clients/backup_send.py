@@ -10,11 +10,12 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 
+from ..backup import restic
 from ..backup.commands import Command
 from ..backup.manifest import Manifest, SentObject
 from ..backup.ports import BackupError, Store
 from ..backup.run import Stream
-from .pipeline import Counter, Pipeline, write_all
+from .pipeline import Pipeline, write_all
 from .upload import Sender
 
 
@@ -32,12 +33,11 @@ def send(
         to have all of it thrown away
     :raises BackupError: nothing of it is visible
     """
-    counter = Counter()
     sender = Sender(store, key, rate)
     pipeline: Pipeline | None = None
     done = False
     try:
-        pipeline = Pipeline(stream.producer, filters, [counter, *stream.taps])
+        pipeline = Pipeline(stream.producer, filters, stream.taps)
         try:
             sender.feed(pipeline.handle)
         except BackupError:
@@ -47,7 +47,7 @@ def send(
         ended(sender.total)
         objects = sender.complete()
         done = True
-        return objects, counter.count, warnings
+        return objects, pipeline.count, warnings
     finally:
         if pipeline is not None:
             if not done:
@@ -65,7 +65,24 @@ def copy_set(source: Store, target: Store, manifest: Manifest, secret: bytes, ra
     for item in manifest.items:
         for one in item.objects:
             _copy(source, target, one, rate)
+    for repository in restic.named([manifest]):
+        _copy_repository(source, target, manifest.stack, repository, rate)
     target.put(manifest.key, manifest.to_json(secret), absent=True)
+
+
+def _copy_repository(source: Store, target: Store, stack: str, repository: str, rate: float) -> None:
+    """What a store lacks of a repository. Its files never change, and are named by their sha256."""
+    prefix = restic.prefix(stack, repository)
+    sizes = {one.key: one.size for one in source.list(prefix)}
+    there = {one.key: one.size for one in target.list(prefix)}
+    for key in restic.copied(stack, repository, sizes):
+        name = key.rpartition("/")[2]
+        if there.get(key) == sizes[key]:
+            continue
+        if restic.DIGEST.match(name):
+            _copy(source, target, SentObject(key, sizes[key], name, 1), rate)
+        else:
+            target.put(key, source.get(key).data, absent=True)
 
 
 def _copy(source: Store, target: Store, wanted: SentObject, rate: float) -> None:

@@ -15,6 +15,7 @@ from ..backup import commands, layout
 from ..backup.commands import Command
 from ..backup.manifest import Item, Manifest, Verdict
 from ..backup.ports import BackupError, Missing, Store
+from ..backup.restic import snapshot_of
 from .pipeline import drain
 
 #: kind → the program that reads a plain stream to its end; what has none is read by its filters.
@@ -78,16 +79,20 @@ def verify_set(
     restorer: Callable[[int], Command | None],
     now: float,
     items: Sequence[str] = (),
+    snapshots: Callable[[Sequence[Item]], list[str]] = lambda _items: [],
 ) -> Verdict:
     """Read a set back and record what was found beside it.
 
     :param raw: the manifest's text, to which the verdict belongs
     :param identity_file: without it nothing encrypted is decoded, and the level is ``bytes``
+    :param snapshots: what is wrong with those that restic keeps
     """
     problems: list[str] = []
     decoded = True
-    for item in manifest.items:
-        if items and item.name not in items:
+    wanted = [item for item in manifest.items if not items or item.name in items]
+    kept = [item for item in wanted if snapshot_of(item)]
+    for item in wanted:
+        if item in kept:
             continue
         stream = Hashed(store, item)
         programs = readers(restorer, item)
@@ -102,8 +107,11 @@ def verify_set(
         # A stream that differs says why its decoding failed.
         found = stream.problems or ([fault] if fault else [])
         problems += [f"{item.name}: {one}" for one in found]
+    if kept:
+        problems += snapshots(kept)
+    level = "bytes" if not decoded else "sampled" if kept else "decoded"
     verdict = Verdict(
-        manifest.id, not problems, "decoded" if decoded else "bytes", layout.stamp(now),
+        manifest.id, not problems, level, layout.stamp(now),
         hashlib.sha256(raw).hexdigest(), tuple(problems),
     )  # fmt: skip
     if not items:

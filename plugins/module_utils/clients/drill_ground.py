@@ -11,16 +11,18 @@ import shutil
 import sqlite3
 from collections.abc import Sequence
 
-from ..backup import commands, drill, postgres
+from ..backup import commands, drill, layout, postgres
 from ..backup.drill_config import Check, Side
 from ..backup.manifest import Item, Manifest
 from ..backup.ports import BackupError, Store
+from ..backup.restic import snapshot_of
 from ..backup.restore import server_of
 from . import restore_postgres
 from .backup_host import Backup
 from .backup_jobs import check_sqlite, sqlite_rows
 from .backup_verify import Hashed, through
 from .process import runner
+from .restic_repository import Damaged, opened
 from .restore_files import need_room
 from .scratch_postgres import ScratchServer, image_of
 
@@ -57,7 +59,10 @@ class Ground:
     def read(self) -> str:
         """Every byte against its sha256; in the same pass every stream is decoded, and laid down."""
         problems: list[str] = []
+        kept = [item for item in self._set.items if snapshot_of(item)]
         for item in self._set.items:
+            if item in kept:
+                continue
             stream = Hashed(self._store, item)
             fault = ""
             try:
@@ -73,9 +78,26 @@ class Ground:
                 self.damage += [f"{item.name}: {one}" for one in stream.problems]
             elif fault:
                 self._undecoded.append(f"{item.name}: {fault}")
+        problems += self._lay_kept(kept)
         if problems:
             raise BackupError("; ".join(problems[:5]))
         return f"{sum(len(item.objects) for item in self._set.items)} objects, {self._set.stored} bytes"
+
+    def _lay_kept(self, items: Sequence[Item]) -> list[str]:
+        """What restic keeps, every blob of it, opened with the password that the set carries."""
+        problems = []
+        for item in items:
+            try:
+                with open(self._file(self._set.item(layout.RESTIC_KEY)), "rb") as file:
+                    password = file.read()
+                with opened(self._b.config, self._store, password, self._scratch) as keeper:
+                    keeper.lay(item, self._file(item))
+            except Damaged as problem:
+                problems.append(f"{item.name}: {problem}")
+            except (BackupError, OSError) as problem:
+                self._undecoded.append(f"{item.name}: {problem}")
+        self.damage += problems
+        return problems
 
     def _lay(self, item: Item, stream: Hashed) -> None:
         if "age" in item.filters and not os.path.exists(self._identity):

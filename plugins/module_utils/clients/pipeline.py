@@ -18,7 +18,7 @@ from ..backup.commands import Command
 from ..backup.ports import BackupError
 from .docker_command import told
 from .process import base_env, die_with_parent
-from .upload import widen
+from .upload import PIPE, widen
 
 CHUNK = 1 << 18
 #: Seconds a process may take to end after its pipes are closed.
@@ -26,7 +26,10 @@ LINGER = 60.0
 
 
 class Tap(Protocol):
-    """Looks at the plain stream."""
+    """Looks at the plain stream. :ivar hungry: whether it wants more of it"""
+
+    @property
+    def hungry(self) -> bool: ...
 
     def feed(self, chunk: bytes) -> None:
         """A piece of it. :raises BackupError: the stream is not what it should be"""
@@ -83,15 +86,13 @@ class Running:
 
 
 class Pipeline:
-    """producer → taps → filters → :attr:`handle`, a pipe to read from.
-
-    :param watch: called again and again while it is waited for; raises to end all
-    """
+    """producer → taps → filters → :attr:`handle`, a pipe to read from. :ivar count: bytes of the producer so far"""
 
     def __init__(self, producer: Command, filters: Sequence[Command] = (), taps: Sequence[Tap] = ()) -> None:
         self._all: list[Running] = []
         self._taps = taps
         self._tap_error: BaseException | None = None
+        self.count = 0
         self._open: list[int] = []
         try:
             first = Running(producer, subprocess.DEVNULL, subprocess.PIPE)
@@ -126,10 +127,14 @@ class Pipeline:
         try:
             handle = self._all[0].process.stdout.fileno()  # type: ignore[union-attr]
             widen(handle)
-            while chunk := os.read(handle, CHUNK):
+            while any(tap.hungry for tap in self._taps) and (chunk := os.read(handle, CHUNK)):
                 for tap in self._taps:
                     tap.feed(chunk)
                 write_all(self._sink, chunk)
+                self.count += len(chunk)
+            # What nobody looks at goes from pipe to pipe within the kernel.
+            while moved := os.splice(handle, self._sink, PIPE):
+                self.count += moved
         except BaseException as problem:  # told by finish()
             self._tap_error = problem
             self._all[0].process.kill()
@@ -224,7 +229,9 @@ def drain(chunks: Iterable[bytes], commands: Sequence[Command], output: IO[bytes
 class Counter:
     """A tap that counts, and keeps both ends. :param check: (head, tail, count) → why it is wrong, or "" """
 
-    def __init__(self, check: Callable[[bytes, bytes, int], str] | None = None) -> None:
+    hungry = True
+
+    def __init__(self, check: Callable[[bytes, bytes, int], str]) -> None:
         self.count, self._head, self._tail, self._check = 0, b"", b"", check
 
     def feed(self, chunk: bytes) -> None:
@@ -234,7 +241,7 @@ class Counter:
         self._tail = (self._tail + chunk[-512:])[-512:]
 
     def finish(self) -> None:
-        fault = self._check(self._head, self._tail, self.count) if self._check else ""
+        fault = self._check(self._head, self._tail, self.count)
         if fault:
             raise BackupError(fault)
 
@@ -248,6 +255,11 @@ class Lister:
     def __init__(self, command: Command, judge: Callable[[str], str]) -> None:
         self._judge, self._output = judge, tempfile.TemporaryFile()  # noqa: SIM115
         self._running = Running(command, subprocess.PIPE, self._output)
+
+    @property
+    def hungry(self) -> bool:
+        stdin = self._running.process.stdin
+        return stdin is not None and not stdin.closed
 
     def feed(self, chunk: bytes) -> None:
         stdin = self._running.process.stdin

@@ -23,12 +23,16 @@ from .files import sync_dir
 NEW = ".landfall-new"
 
 
+class NoRoom(BackupError):
+    """A file system has too little room."""
+
+
 def need_room(directory: str, size: int) -> None:
-    """:raises BackupError: a file system has too little room"""
+    """:raises NoRoom: a file system has too little room"""
     room = os.statvfs(directory)
     free = room.f_bavail * room.f_frsize
     if free < size * 1.05:
-        raise BackupError(f"{directory} has {free} bytes free, {size} are needed; make room. Nothing was changed")
+        raise NoRoom(f"{directory} has {free} bytes free, {size} are needed; make room. Nothing was changed")
 
 
 def unpack(store: Store, item: Item, directory: str, chain: Sequence[Command]) -> None:

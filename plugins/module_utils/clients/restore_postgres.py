@@ -9,6 +9,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from ..backup import postgres
 from ..backup.commands import Command
@@ -26,27 +27,46 @@ def scratch_name(database: str, sid: str) -> str:
     return f"{database[:38]}_landfall_{sid[-4:]}"
 
 
+def by_file(server: Server, jobs: int) -> bool:
+    """Whether several jobs can read an archive: not so a file of the host inside a container, or as another user."""
+    return jobs > 1 and not server.access.prefix
+
+
+def lay_down(store: Store, item: Item, chain: Sequence[Command], scratch: str) -> str:
+    """The archive of an item as a file, checked on its way; its path.
+
+    :raises BackupError: no room, or other bytes than were sent; nothing of it is left then
+    """
+    os.makedirs(scratch, mode=0o700, exist_ok=True)
+    need_room(scratch, item.plain_bytes)
+    path = os.path.join(scratch, f"{item.name}.dump")
+    spool(store, item, path, chain)
+    return path
+
+
 def restore(
     store: Store,
     item: Item,
     server: Server,
     target: str,
     chain: Sequence[Command],
-    scratch: str,
+    archive: str,
     jobs: int,
     say: Callable[[str], None],
 ) -> None:
     """Make a new database of an item; its rows are those of the manifest, or there is no such database.
 
-    :param scratch: directory where the archive is laid down to be restored by several jobs
+    :param archive: its file, which is read by several jobs; "" to read the store
     :raises BackupError: it is there already, or the restore failed; nothing of it is left then
     """
     create(server, item, target)
     try:
-        _load(store, item, server, target, chain, scratch, jobs)
-        rows = compare(server, item, target, say)
-        with server.session(target) as session:
-            session.ask("ANALYZE;")
+        _load(store, item, server, target, chain, archive, jobs)
+        # Statistics are gathered while rows are counted.
+        with ThreadPoolExecutor(1) as pool, server.session(target) as session:
+            statistics = pool.submit(session.ask, "ANALYZE;")
+            rows = compare(server, item, target, say)
+            statistics.result()
         with server.session() as session:
             session.ask(*properties(target, item))
     except BaseException:
@@ -102,26 +122,16 @@ def properties(target: str, item: Item) -> list[str]:
 
 
 def _load(
-    store: Store, item: Item, server: Server, target: str, chain: Sequence[Command], scratch: str, jobs: int
+    store: Store, item: Item, server: Server, target: str, chain: Sequence[Command], archive: str, jobs: int
 ) -> None:
     args = ["--exit-on-error", "--no-password", f"--dbname={target}"]
-    # Read in parallel it must be a file that pg_restore can open: not so inside a container, or as another user.
-    if jobs < 2 or server.access.prefix:
-        stream = Hashed(store, item)
-        through(stream, [*chain, server.access.command("pg_restore", *args, PGAPPNAME=server.app)])
-        if stream.problems:
-            raise BackupError("; ".join(stream.problems))
+    if archive:
+        _run(server.access.command("pg_restore", *args, f"--jobs={jobs}", archive, PGAPPNAME=server.app))
         return
-    os.makedirs(scratch, mode=0o700, exist_ok=True)
-    path = os.path.join(scratch, f"{item.name}.dump")
-    need_room(scratch, item.plain_bytes)
-    spool(store, item, path, chain)
-    try:
-        command = server.access.command("pg_restore", *args, f"--jobs={jobs}", path, PGAPPNAME=server.app)
-        _run(command)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
+    stream = Hashed(store, item)
+    through(stream, [*chain, server.access.command("pg_restore", *args, PGAPPNAME=server.app)])
+    if stream.problems:
+        raise BackupError("; ".join(stream.problems))
 
 
 def _run(command: Command) -> None:

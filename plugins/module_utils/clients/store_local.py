@@ -13,7 +13,7 @@ import secrets
 import time
 from collections.abc import Iterator, Sequence
 
-from ..backup.ports import Blob, Entry, Exists, Missing, StoreError, Upload
+from ..backup.ports import Blob, Entry, Exists, Missing, Place, StoreError, Upload
 from .files import sync_dir
 
 CHUNK = 1 << 20
@@ -29,6 +29,9 @@ class LocalStore:
         if not os.path.isdir(path):
             raise Missing(f"store {name}: {path} is not there; mount it, or create it for root alone (mode 0700)")
         self.name, self._path, self._may_delete = name, path, may_delete
+
+    def place(self, prefix: str, deleting: bool = False) -> Place:
+        return Place(self._at(prefix))
 
     def uploader_deletes(self, key: str) -> bool:
         """Who writes to a directory may delete in it."""

@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from ..backup.config import S3Config
-from ..backup.ports import Blob, Denied, Entry, Exists, Missing, StoreError, Upload
+from ..backup.ports import Blob, Denied, Entry, Exists, Missing, Place, StoreError, Upload
 
 try:
     import boto3
@@ -216,9 +216,29 @@ class S3Store:
                 self._call(f"aborting {key}", self._s3.abort_multipart_upload, Key=key, UploadId=upload)
         return len(found)
 
-    def delete(self, key: str) -> None:
+    def place(self, prefix: str, deleting: bool = False) -> Place:
+        if deleting:
+            self._need_deleter()
+        c, more = self._c, ("delete_" if deleting else "")
+        pairs = {
+            "AWS_ACCESS_KEY_ID": getattr(c, f"{more}access_key"),
+            "AWS_SECRET_ACCESS_KEY": getattr(c, f"{more}secret_key"),
+            "AWS_SESSION_TOKEN": "" if deleting else c.session_token,
+            "AWS_DEFAULT_REGION": c.region or "us-east-1",
+        }
+        endpoint = c.endpoint or (f"https://s3.{c.region}.amazonaws.com" if c.region else "https://s3.amazonaws.com")
+        options = ["-o", "s3.bucket-lookup=path"] if c.path_style else []
+        options += ["-o", f"s3.storage-class={c.storage_class}"] if c.storage_class else []
+        options += ["--cacert", c.ca_file] if c.ca_file else []
+        url = f"s3:{endpoint.rstrip('/')}/{c.bucket}/{self._root}{prefix.rstrip('/')}"
+        return Place(url, {name: value for name, value in pairs.items() if value}, tuple(options))
+
+    def _need_deleter(self) -> None:
         if not self._c.delete_access_key:
             raise Denied(f"store {self.name}: no credential for deletion is configured; nothing was deleted")
+
+    def delete(self, key: str) -> None:
+        self._need_deleter()
         self._deleter = self._deleter or self._client(self._c.delete_access_key, self._c.delete_secret_key, "")
         self._call(f"deleting {key}", self._deleter.delete_object, Key=self._root + key)
 

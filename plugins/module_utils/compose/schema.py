@@ -286,6 +286,12 @@ BACKUP = _obj(
             "Directories or files inside the container.", {"$ref": "#/definitions/container_path"}, ["/data/files"]
         ),
         "exclude": _list("Patterns left out of `volumes` and `paths`.", _STRING, ["*.tmp"]),
+        "engine": _enum(
+            "How `volumes`, `paths` and the directory of `chroma` are kept: whole each time, or by restic, which sends "
+            "only what is new.",
+            ["stream", "restic"],
+            default="stream",
+        ),
         "quiesce": _enum(
             "What happens to the service while files are copied.", ["none", "pause", "stop"], default="none"
         ),
