@@ -1,4 +1,4 @@
-"""make bench-backup: see README.md. SIZE=1100 (megabytes of the database) ROUNDS=3 python -m bench.backup"""
+"""make bench-backup: see README.md. SIZE=1100 VOLUME=1000 (megabytes) ROUNDS=3 python -m bench.backup"""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from typing import Any
 from lab.postgres import Cluster
 from lab.s3 import S3
 
-from .ground import BUCKET, DATABASE, SETTINGS, Ground, fill
-from .meter import Cost, cpu_of, measure
+from .ground import BUCKET, DATABASE, SETTINGS, Ground, change_volume, fill, make_volume
+from .meter import Cost, cpu_of, measure, used
 from .pgbackrest import PgBackRest
 
 SIZE = int(os.environ.get("SIZE", "1100"))
+VOLUME = int(os.environ.get("VOLUME", "1000"))
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 PUT = f"{sys.executable} -m bench.backup.s3 put"
 GET = f"{sys.executable} -m bench.backup.s3 get"
@@ -149,7 +150,32 @@ def _way(bench: Bench, name: str, sizes: dict[str, int]) -> dict[str, Any]:
     return out
 
 
-PARTS: dict[str, Callable[[Bench, PgBackRest | None], dict[str, Any]]] = {"database": database}
+def volume(bench: Bench, _peer: PgBackRest | None) -> dict[str, Any]:
+    """A volume kept by restic, twice; the same as a stream beside it."""
+    ground, top = bench.ground, bench.ground.root.parent / "volume"
+    make_volume(top, VOLUME)
+    for number in range(ROUNDS):
+        for engine in ("restic", "stream"):
+            stack = f"{engine}-{number}"
+            ground.configure(stack, [{"kind": "path", "name": "v", "where": str(top), "engine": engine}])
+            bench.cost(f"volume {engine}", ground.argv("run", stack))
+        change_volume(top, 0.01, number)
+        for engine in ("restic", "stream"):
+            bench.cost(f"volume {engine} again", ground.argv("run", f"{engine}-{number}"))
+        back = ("restore", f"restic-{number}", "--item", "path-v", "--as", str(ground.root / "back"))
+        bench.cost("volume restic back", ground.argv(*back))
+        shutil.rmtree(ground.root / "back")
+    ways = ("restic", "restic again", "restic back", "stream", "stream again")
+    return {
+        "volume_second_run_ratio": round(bench.median("volume restic again") / bench.median("volume restic"), 2),
+        "volume_bytes": used(top),
+        "volume_s": {name: round(bench.median(f"volume {name}"), 2) for name in ways},
+        "volume_rss_mb": {name: round(bench.peak(f"volume {name}", "rss_mb")) for name in ways},
+        "volume_temp_bytes": int(bench.peak("volume restic again", "temp")),
+    }
+
+
+PARTS: dict[str, Callable[[Bench, PgBackRest | None], dict[str, Any]]] = {"database": database, "volume": volume}
 
 
 def main() -> int:
@@ -161,8 +187,8 @@ def main() -> int:
         cluster, s3 = Cluster({**SETTINGS, **PgBackRest.settings()}), S3()
         s3.bucket(BUCKET)
         ground = Ground(root / "ours", cluster, s3)
-        size = fill(cluster, SIZE)
-        peer = PgBackRest(cluster) if shutil.which("pgbackrest") else None
+        size = fill(cluster, SIZE) if "database" in wanted else 0
+        peer = PgBackRest(cluster) if size and shutil.which("pgbackrest") else None
         for name in wanted:
             result |= PARTS[name](Bench(ground), peer)
     finally:

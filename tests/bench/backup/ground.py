@@ -61,9 +61,9 @@ def make_volume(path: Path, megabytes: int) -> None:
         left, number = left - size, number + 1
 
 
-def change_volume(path: Path, part: float) -> None:
+def change_volume(path: Path, part: float, seed: int) -> None:
     """Write some of its files anew, as a day does."""
-    dice = random.Random(8)
+    dice = random.Random(seed)
     files = sorted(one for one in path.rglob("*") if one.is_file())
     for one in dice.sample(files, max(1, int(len(files) * part))):
         one.write_bytes(dice.randbytes(one.stat().st_size))
@@ -93,6 +93,7 @@ class Ground:
             "project": False,
             "verify": False,
             "state": str(self.root / "state"),
+            "restic_password_file": str(self.root / "restic.key"),
         }  # fmt: skip
         path = self.root / "etc" / f"{stack}.json"
         path.write_text(json.dumps(config))

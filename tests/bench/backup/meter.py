@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TICK = os.sysconf("SC_CLK_TCK")
-PAGE = os.sysconf("SC_PAGE_SIZE")
-PAUSE = 0.05
+PAUSE = 0.1
 #: Below it is bookkeeping: a state that is written under another name first.
 LEAST = 1 << 16
 
@@ -70,8 +69,10 @@ def _unlinked(pid: int) -> int:
 
 
 def _resident(pid: int) -> int:
-    with contextlib.suppress(OSError):
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
+    """Its share of the memory: a page that two processes have counts half for each."""
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("Pss:")).split()[1]) * 1024
     return 0
 
 
@@ -91,7 +92,6 @@ def measure(argv: Sequence[str], env: Mapping[str, str], watched: Path, servers:
     def watch() -> None:
         while not done.wait(PAUSE):
             pids = tree(process.pid)
-            # Pages that two processes share are counted twice.
             peak["rss"] = max(peak["rss"], sum(map(_resident, pids)))
             peak["disk"] = max(peak["disk"], used(watched) + sum(map(_unlinked, pids)))
 
