@@ -186,6 +186,14 @@ def listed(out: str) -> dict[str, str]:
         raise BackupError(f"restic's list of snapshots cannot be read: {out[:200]!r}") from problem
 
 
+def packs_of(out: str) -> set[str]:
+    """The packs that an index names, of what ``restic cat index`` prints."""
+    try:
+        return {str(one["id"]) for one in json.loads(out)["packs"] or ()}
+    except (ValueError, KeyError, TypeError) as problem:
+        raise BackupError(f"restic's index cannot be read: {out[:200]!r}") from problem
+
+
 _HINTS = (
     ("wrong password", "the password in restic's password file is not that of the repository: bring it back from a set "
                        "with landfall backup restore STACK --item restic-key --to-file FILE"),

@@ -24,7 +24,7 @@ from ..backup.config import Config, S3Config, StoreConfig, from_dict
 from ..backup.drill_state import Drills
 from ..backup.lease import Lease
 from ..backup.manifest import Manifest, Verdict
-from ..backup.ports import BackupError, Store
+from ..backup.ports import BackupError, Denied, Store
 from ..backup.run import Effects, Lock, Outcome
 from ..backup.sources import Source, of_stack, with_key
 from ..compose.stack import Stack
@@ -132,6 +132,17 @@ class Backup:
             since = layout.stamp(time.time())
             mine = Lease(secrets.token_hex(8), socket.gethostname(), os.getpid(), what, since, machine())
             yield stack.enter_context(leased(store, self.config.stack, mine))
+
+    @contextlib.contextmanager
+    def reading(self, store: Store, what: str, sid: str) -> Iterator[None]:
+        """Both locks; who may only read the store has the host's alone."""
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(self.hold(store, what, sid))
+            except Denied:
+                stack.enter_context(self.alone(what))
+                self.say("this credential may only read the store: nothing keeps another host from pruning meanwhile")
+            yield
 
     @contextlib.contextmanager
     def alone(self, what: str) -> Iterator[None]:

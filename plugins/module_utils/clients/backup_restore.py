@@ -15,7 +15,7 @@ from ..backup import commands, layout
 from ..backup.catalogue import KnownSet
 from ..backup.commands import Command
 from ..backup.manifest import Item
-from ..backup.ports import BackupError, Denied, Store
+from ..backup.ports import BackupError, Store
 from ..backup.restic import snapshot_of
 from ..backup.restore import Target, server_of
 from ..backup.sources import Source
@@ -54,7 +54,7 @@ class Restore:
                 f"the set is encrypted, and there is no identity at {self._identity or 'identity_file'}: give the "
                 "operation's or the escrow identity with --identity FILE"
             )
-        with self._held(), self._laid_down(), self._opened(kept):
+        with self._b.reading(self._store, "restore", self._set.id), self._laid_down(), self._opened(kept):
             for target in targets:
                 self._check(target.item)
             self._b.say(f"set {self._set.id}: every byte is as it was sent")
@@ -127,7 +127,7 @@ class Restore:
         item = next((one for one in self._set.items if one.kind == "project"), None)
         if item is None:
             return []
-        with self._held():
+        with self._b.reading(self._store, "restore", self._set.id):
             check_bytes(self._store, item)
             os.makedirs(self._b.scratch, mode=0o700, exist_ok=True)
             new = os.path.join(self._b.scratch, "project")
@@ -137,19 +137,6 @@ class Restore:
                 return restore_files.add_missing(os.path.join(new, "secrets"), self._b.stack_dir.secrets_dir)
             finally:
                 shutil.rmtree(new, ignore_errors=True)
-
-    @contextlib.contextmanager
-    def _held(self) -> Iterator[None]:
-        """Both locks; who may only read the store restores with the host's alone."""
-        with contextlib.ExitStack() as stack:
-            try:
-                stack.enter_context(self._b.hold(self._store, "restore", self._set.id))
-            except Denied:
-                stack.enter_context(self._b.alone("restore"))
-                self._b.say(
-                    "this credential may only read the store: nothing keeps another host from pruning meanwhile"
-                )
-            yield
 
     def _in_order(self, servers: set[str]) -> list[str]:
         """Running containers without those of database servers, what depends on others first."""

@@ -135,14 +135,26 @@ class Restic:
                 repositories.append(wanted.repository)
         for repository in repositories:
             try:
+                self._whole(repository)
                 self._do(repository, *restic.check_words(time.time(), self._c.restic_read_days))
             except Damaged as problem:
                 problems.append(str(problem))
         return problems
 
+    def _whole(self, repository: str) -> None:
+        """restic before 0.17 asks for a missing pack for a quarter of an hour. :raises Damaged: one is missing"""
+        start = restic.prefix(self._c.stack, repository)
+        there = {one.key.rpartition("/")[2] for one in self._store.list(f"{start}data/")}
+        for index in self._do(repository, "list", "index", "--no-lock").split():
+            lost = sorted(restic.packs_of(self._do(repository, "cat", "index", index, "--no-lock")) - there)
+            if lost:
+                where = f"repository {repository} in {self._store.name}"
+                raise Damaged(f"{where}: {len(lost)} packs are missing: {', '.join(lost[:3])}")
+
     def lay(self, item: Item, directory: str) -> None:
         """An item's files as ``directory``, every blob checked on its way. :raises BackupError: nothing is left then"""
         wanted = self.present(item)
+        self._whole(wanted.repository)
         part = f"{directory}.part"
         path = str(item.details["path"])
         for old in (part, directory):
@@ -170,7 +182,7 @@ class Restic:
             # A lock keeps a pruning elsewhere from taking packs away meanwhile.
             self._do(wanted.repository, *words)
         except BackupError as problem:
-            if "create lock" not in str(problem):
+            if "create lock" not in str(problem) or "already locked" in str(problem):
                 raise
             # Who may only read cannot lock.
             self._do(wanted.repository, *words, "--no-lock")

@@ -1,4 +1,4 @@
-"""make bench-backup: see README.md. SIZE=1100 VOLUME=1000 (megabytes) ROUNDS=3 python -m bench.backup"""
+"""make bench-backup: see README.md. SIZE=1100 VOLUME_MB=1000 (megabytes) ROUNDS=3 python -m bench.backup"""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .meter import Cost, cpu_of, measure, used
 from .pgbackrest import PgBackRest
 
 SIZE = int(os.environ.get("SIZE", "1100"))
-VOLUME = int(os.environ.get("VOLUME", "1000"))
+VOLUME = int(os.environ.get("VOLUME_MB", "1000"))
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 PUT = f"{sys.executable} -m bench.backup.s3 put"
 GET = f"{sys.executable} -m bench.backup.s3 get"
@@ -184,7 +184,8 @@ def main() -> int:
     result: dict[str, Any] = {}
     cluster = s3 = peer = None
     try:
-        cluster, s3 = Cluster({**SETTINGS, **PgBackRest.settings()}), S3()
+        cluster = Cluster({**SETTINGS, **PgBackRest.settings()})
+        s3 = S3()
         s3.bucket(BUCKET)
         ground = Ground(root / "ours", cluster, s3)
         size = fill(cluster, SIZE) if "database" in wanted else 0

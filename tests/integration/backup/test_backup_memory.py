@@ -1,4 +1,4 @@
-"""The bound on memory: 200 MB for all processes of a backup together, also where the store is slower than the source."""
+"""The bound on memory: 200 MB for all processes of a backup together, also with a store that is slow."""
 
 from __future__ import annotations
 

@@ -193,7 +193,7 @@ def test_killed_between_snapshot_and_manifest(kept: Ground):
     marker = kept.root / "taken"
     path = wrapper(kept, f'"$real" "$@"; rc=$?; case "$*" in *backup*) touch {marker}; sleep 60;; esac; exit $rc')
     process = kept.start("run", path=path)
-    kept.wait("the snapshot", marker.exists)
+    kept.wait("the snapshot", marker.exists, 60)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert kept.sets() == [] and len(snapshots(kept)) == 1
@@ -210,7 +210,7 @@ def test_killed_in_mid_run(kept: Ground):
     """In the middle of the data, and with restic itself killed alone."""
     kept.configure(rate=400_000)
     process = kept.start("run")
-    kept.wait("the repository", lambda: any("/locks/" in key for key in list(kept.keys())))
+    kept.wait("the repository", lambda: any("/locks/" in key for key in list(kept.keys())), 60)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert kept.sets() == []
@@ -254,7 +254,7 @@ def test_a_running_backup_is_not_pruned_away(kept: Ground):
         stdout=subprocess.DEVNULL,
     )
     try:
-        kept.wait("its lock", lambda: any("/locks/" in key for key in list(kept.keys())))
+        kept.wait("its lock", lambda: any("/locks/" in key for key in list(kept.keys())), 60)
         done = kept.do("prune")
         assert done.rc == 1 and "already locked" in done.err
         assert snapshots(kept) == wanted

@@ -125,3 +125,10 @@ def test_the_password_is_in_each_set_that_needs_it():
     kept = Source("path", "b", where="/b", options={"engine": "restic"})
     assert with_key([plain]) == [plain]
     assert [one.kind for one in with_key([plain, kept])] == ["path", "path", "key"]
+
+
+def test_an_index_names_packs():
+    assert restic.packs_of('{"supersedes": [], "packs": [{"id": "aa", "blobs": []}]}') == {"aa"}
+    assert restic.packs_of('{"packs": null}') == set()
+    with pytest.raises(BackupError):
+        restic.packs_of("Fatal")
