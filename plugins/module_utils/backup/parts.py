@@ -9,7 +9,7 @@ MIB = 1 << 20
 #: Some stores take no more than 1,000 parts of an object.
 MAX_PARTS = 1000
 #: Bytes of parts held at a time: below 200 MB with all the rest.
-BUDGET = 160 * MIB
+BUDGET = 96 * MIB
 #: A set with an item this much smaller than the same of the set before is not believed.
 SHRINK = 10
 #: Below this size nothing is compared with the set before.
@@ -31,16 +31,14 @@ LEAST = {
 
 
 def part_size(number: int) -> int:
-    """Bytes of a part, numbered from 1: they grow, so that small streams stay quick and 1,000 parts hold 55 GB.
+    """Bytes of a part, numbered from 1: they grow, so that small streams stay quick and 1,000 parts hold 30 GB.
 
-    >>> [part_size(n) // MIB for n in (1, 51, 101, 201, 1000)]
-    [8, 16, 32, 64, 64]
+    >>> [part_size(n) // MIB for n in (1, 51, 101, 1000)]
+    [8, 16, 32, 32]
     """
     if number <= 50:
         return 8 * MIB
-    if number <= 100:
-        return 16 * MIB
-    return 32 * MIB if number <= 200 else 64 * MIB
+    return 16 * MIB if number <= 100 else 32 * MIB
 
 
 def implausible(kind: str, sent: int, before: int | None) -> str:
