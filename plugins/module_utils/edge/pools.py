@@ -107,6 +107,8 @@ def common(socket: str) -> list[str]:
     ]
     return [
         *block("map $http_upgrade $landfall_pool_connection", ["default upgrade;", '"" "";']),
+        "# The name as the half before gave it; to be changed by nobody, $host would be without its port.",
+        *block("map $http_host $landfall_asked", ["default $http_host;"]),
         *(line for lines in told for line in lines),
         *block("server", [
             f"listen unix:{socket} default_server backlog=4096;", "server_name _;", "access_log off;",
@@ -161,7 +163,7 @@ def server(pool: Pool, socket: str, settings: PoolSettings) -> list[str]:
         f"listen unix:{_early(pool)} backlog=4096;",
         f"server_name {pool.name};",
         *way,
-        "proxy_set_header Host $http_host;",
+        "proxy_set_header Host $landfall_asked;",
         *(f"add_header {name} {own} always;" for name, own in _OWN.items()),
         f"set $landfall_first {sorted(pool.containers)[0]};",
         *block("location /", [f"proxy_pass http://$landfall_first:{pool.port};"]),

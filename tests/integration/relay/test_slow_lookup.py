@@ -8,6 +8,7 @@ At every switch this window is there for the new containers' names, some millise
 
 from __future__ import annotations
 
+import http.client
 import os
 import socket
 import socketserver
@@ -92,7 +93,12 @@ def test_an_upload_that_meets_a_lookup_is_sent_to_its_end(relay):
     clients = [Client(relay, 8000, "web", 0.01, size=size) for size in (0, 200, 300_000, 3_000_000)]
     for one in clients:
         one.start()
-    time.sleep(SLOW * 2)
+    link = http.client.HTTPConnection(relay, 8000, timeout=20)
+    link.request("GET", "/headers", headers={"Host": "web:8000"})
+    answer = link.getresponse()
+    assert answer.read().decode().split() == [APP, "web:8000", "accept-encoding", "host"]
+    assert answer.getheader("Server") == "app" and not [name for name in answer.headers if "landfall" in name.lower()]
+    time.sleep(SLOW)
     results = [one.done() for one in clients]
     failures = [failure for _answers, failed in results for failure in failed]
     assert not failures, failures
