@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A user's journey through the Jarvis page in headless Chromium: register, log in, see the agents, chat with each.
 
-``python journey.py BASE_URL [--resolve HOST=ADDRESS[:PORT]] [--insecure] [--screenshot FILE]`` prints the result.
+From tests/, ``python -m e2e.journey BASE_URL [--resolve HOST=ADDRESS[:PORT]] [--insecure] [--screenshot FILE]`` prints
+the result.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import base64
 import hashlib
 import json
 import re
-import shutil
 import socket
 import ssl
 import subprocess
@@ -24,7 +24,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page, WebSocket, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, WebSocket, expect
+
+from lab.browser import chromium
 
 PASSWORD = "correct horse battery"
 # agent id: question, what the answer must say, rows of its table
@@ -33,11 +35,6 @@ QUESTIONS = {
     "finops": ("Break down this month's cost", r"Oct cost \$9,305", 5),
     "oxygen": ("Plan my weeks", r"all 3 started courses are finished in 6 weeks", 3),
 }
-
-
-def browser_path() -> str | None:
-    """The system's Chromium; None lets Playwright use its own."""
-    return next((path for path in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if path), None)
 
 
 def address(host: str, port: int, rules: str | None) -> tuple[str, int]:
@@ -96,17 +93,13 @@ def run(
         ``restored`` (turns found from before), ``websocket`` (its URL), ``apis`` (path to HTTP status), ``seconds``.
     :raises AssertionError: saying which step failed, with what the page showed.
     """
-    arguments = ["--no-sandbox", "--disable-dev-shm-usage"]
+    arguments = []
     if host_resolver_rules:
         arguments.append(f"--host-resolver-rules={host_resolver_rules}")
     if ca_file:
         arguments.append(f"--ignore-certificate-errors-spki-list={trusted_key(base_url, ca_file, host_resolver_rules)}")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path(), args=arguments)
-        try:
-            return _Journey(browser, base_url, ignore_https_errors, timeout_s).walk(username, api, screenshot_path)
-        finally:
-            browser.close()
+    with chromium(*arguments) as browser:
+        return _Journey(browser, base_url, ignore_https_errors, timeout_s).walk(username, api, screenshot_path)
 
 
 class _Journey:

@@ -20,45 +20,34 @@ import pytest
 
 from lab.lab import PROJECT
 from lab.shell import wait_for
-from lab.site import Run, Site
+from lab.site import JARVIS_DOMAIN as DOMAIN
+from lab.site import Run, Site, jarvis_stack
 
 from .asking import ask
 from .conftest import open_lab
 from .journey import run as journey
 
-DOMAIN = "jarvis.localhost"
 PASSWORD = "correct horse battery staple"
 
 
 def stack(address: str, secret: str) -> dict[str, Any]:
-    return {
-        "name": "jarvis",
-        "src": str(PROJECT / "examples" / "jarvis"),
-        "files": ["compose.yaml", "compose.prod.yaml", "compose.rolling.yaml"],
-        "env": {
-            "REGISTRY": "registry.landfall.test:5000",
-            "VERSION": "1.0.0",
-            "JARVIS_DOMAIN": DOMAIN,
-            "JARVIS_REPLICAS": "1",
-        },
-        "generate_secrets": [{"name": "JWT_SECRET_KEY", "env": True}],
-        "migration": {
-            "sources": [
-                {"volume": "auth-data", "path": "users.db"},
-                {"volume": "registry-data", "path": "sessions.db"},
-            ],
-            "registries": [
-                {
-                    "volume": "registry-data",
-                    "path": "agent_registry.json",
-                    "table": "agent_registry",
-                    "records": "/agents",
-                    "key": ["id"],
-                }
-            ],
-            "dsn": f"postgresql://jarvis:{secret}@{address}:5432/jarvis",
-        },
+    migration = {
+        "sources": [
+            {"volume": "auth-data", "path": "users.db"},
+            {"volume": "registry-data", "path": "sessions.db"},
+        ],
+        "registries": [
+            {
+                "volume": "registry-data",
+                "path": "agent_registry.json",
+                "table": "agent_registry",
+                "records": "/agents",
+                "key": ["id"],
+            }
+        ],
+        "dsn": f"postgresql://jarvis:{secret}@{address}:5432/jarvis",
     }
+    return jarvis_stack("compose.rolling.yaml", migration=migration)
 
 
 class Mover:

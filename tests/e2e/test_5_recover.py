@@ -16,28 +16,17 @@ import pytest
 
 from lab.lab import PROJECT, S3
 from lab.shell import wait_for
-from lab.site import Run, Site
+from lab.site import JARVIS_DOMAIN as DOMAIN
+from lab.site import Run, Site, jarvis_stack
 
 from .asking import ask
 from .conftest import open_lab
 
-DOMAIN = "jarvis.localhost"
 PASSWORD = "correct horse battery staple"
 BUCKET = "landfall-backups"
 KEYS = {"access_key": "landfall", "secret_key": "landfall-lab-secret"}
 STACKS: list[dict[str, Any]] = [
-    {
-        "name": "jarvis",
-        "src": str(PROJECT / "examples" / "jarvis"),
-        "files": ["compose.yaml", "compose.prod.yaml"],
-        "env": {
-            "REGISTRY": "registry.landfall.test:5000",
-            "VERSION": "1.0.0",
-            "JARVIS_DOMAIN": DOMAIN,
-            "JARVIS_REPLICAS": "1",
-        },
-        "generate_secrets": [{"name": "JWT_SECRET_KEY", "env": True}],
-    },
+    jarvis_stack(),
     {"name": "ledger", "src": str(PROJECT / "tests" / "e2e" / "ledger")},
 ]
 #: Every row of a SQLite file, as SQL; the agents say again and again that they are alive, which no user sees.

@@ -15,6 +15,29 @@ from typing import Any
 from .lab import PROJECT, Lab
 from .shell import docker, run
 
+JARVIS_DOMAIN = "jarvis.localhost"
+
+
+def jarvis_stack(*files: str, **more: Any) -> dict[str, Any]:
+    """The example as an inventory's stack, one container a service.
+
+    :param files: Compose files after ``compose.yaml`` and ``compose.prod.yaml``
+    :param more: further keys of the stack
+    """
+    return {
+        "name": "jarvis",
+        "src": str(PROJECT / "examples" / "jarvis"),
+        "files": ["compose.yaml", "compose.prod.yaml", *files],
+        "env": {
+            "REGISTRY": "registry.landfall.test:5000",
+            "VERSION": "1.0.0",
+            "JARVIS_DOMAIN": JARVIS_DOMAIN,
+            "JARVIS_REPLICAS": "1",
+        },
+        "generate_secrets": [{"name": "JWT_SECRET_KEY", "env": True}],
+        **more,
+    }
+
 
 @dataclass(frozen=True)
 class Run:

@@ -1,10 +1,7 @@
 # Copyright: (c) 2026, Landfall contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The page of a stack's backups: its sets and drills over time, in one HTML file that a browser shows without a script.
-
-Nothing is loaded from elsewhere; light and dark follow the reader's system.
-"""
+"""The page of a stack's backups: its sets and drills over time. Pure."""
 
 from __future__ import annotations
 
@@ -13,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 
+from ..pages.document import document, style
 from . import drill_state, layout, metrics
 from .catalogue import KnownSet
 from .drill import FAILED, NOT_RUN, Record, span
@@ -28,27 +26,16 @@ KINDS = {
     "bad": "damaged, or a drill that failed",
 }
 
-STYLE = """
-:root { color-scheme: light dark; --page: #fff; --text: #1f2328; --faint: #59636e; --line: #d1d9e0; --bad: #c62828;
-  --drilled: #1f5fbf; --verified: #57a98a; --unverified: #b9c2cc }
-@media (prefers-color-scheme: dark) { :root { --page: #0d1117; --text: #e6edf3; --faint: #9198a1; --line: #3d444d;
-  --bad: #ff6b60; --drilled: #6aa3f7; --verified: #2ea77c; --unverified: #57606a } }
-body { margin: 0 auto; max-width: 1120px; padding: 24px 20px 48px; background: var(--page); color: var(--text);
-  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif }
-h1 { font-size: 22px; margin: 0 } h2 { font-size: 16px; margin: 28px 0 8px } p { margin: 4px 0 }
-.faint { color: var(--faint) } .failed { color: var(--bad) } .wide { overflow-x: auto } figure { margin: 0 }
-svg { display: block; width: 100%; min-width: 640px; height: auto; font-size: 12px }
-svg text { fill: var(--faint) } svg .grid { stroke: var(--line) }
-ul.legend { list-style: none; display: flex; flex-wrap: wrap; gap: 2px 16px; margin: 8px 0; padding: 0;
-  font-size: 13px }
-ul.legend i { display: inline-block; width: 12px; height: 12px; border-radius: 2px; margin-right: 6px }
-table { border-collapse: collapse; width: 100%; font-size: 14px }
-th, td { text-align: left; vertical-align: top; padding: 5px 14px 5px 0; border-bottom: 1px solid var(--line) }
-th { color: var(--faint); font-weight: 500 } td.number, th.number { text-align: right; white-space: nowrap }
-pre { overflow-x: auto; margin: 6px 0; padding: 10px 12px; border: 1px solid var(--bad); border-radius: 6px;
-  font-size: 13px; white-space: pre-wrap; overflow-wrap: anywhere }
+COLOURS = {
+    "drilled": ("#1f5fbf", "#6aa3f7"),
+    "verified": ("#57a98a", "#2ea77c"),
+    "unverified": ("#b9c2cc", "#57606a"),
+}
+OWN = """
+svg text { fill: var(--faint) }
+.failed { color: var(--bad) } pre { border-color: var(--bad) }
 """
-STYLE += "\n".join(f".{kind} {{ fill: var(--{kind}); background: var(--{kind}) }}" for kind in KINDS) + "\n"
+STYLE = style(COLOURS, OWN, KINDS)
 
 
 @dataclass(frozen=True)
@@ -67,9 +54,6 @@ def page(stack: str, sets: Sequence[KnownSet], drills: Drills, state: metrics.St
     ended = [one for one in drills.records if one.finished][-SHOWN:]
     title = f"Backups of {stack}"
     parts = [
-        '<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style></head>\n<body>",
         f'<h1>{escape(title)}</h1>\n<p class="faint">as of {layout.stamp(now)}</p>',
         *_state(drills, state, now),
         *_chart("Size of each set", [_set_bar(one, _size) for one in known], size),
@@ -80,9 +64,8 @@ def page(stack: str, sets: Sequence[KnownSet], drills: Drills, state: metrics.St
         *_drills(ended),
         *_rungs(ended),
         *_sets(known),
-        "</body>\n</html>\n",
     ]
-    return "\n".join(parts)
+    return document(title, STYLE, parts)
 
 
 def _state(drills: Drills, state: metrics.State, now: float) -> list[str]:

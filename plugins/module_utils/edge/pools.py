@@ -11,6 +11,7 @@ listen on that: they choose the container. See docs/decisions/0005-switch.md.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,12 @@ TOLD = {
     "upstream": "X-Landfall-Upstream",
     "upstream_status": "X-Landfall-Upstream-Status",
     "upstream_connect_time": "X-Landfall-Upstream-Connect",
+}
+#: The same, and what nginx itself knows of it.
+_OWN = {
+    TOLD["upstream"]: "$upstream_addr",
+    TOLD["upstream_status"]: "$upstream_status",
+    TOLD["upstream_connect_time"]: "$upstream_connect_time",
 }
 _ACCEL = ("X-Accel-Redirect", "X-Accel-Expires", "X-Accel-Limit-Rate", "X-Accel-Buffering", "X-Accel-Charset")
 
@@ -80,16 +87,29 @@ def upstream(pool: Pool, settings: PoolSettings) -> list[str]:
     ]
     body = [f"zone {pool.name} 256k;", *servers]
     if servers:
+        body.append(f"server unix:{_early(pool)} backup max_fails=0;")
         body += [f"keepalive {settings.keepalive};", f"keepalive_timeout {settings.keepalive_timeout};"]
     else:
         body += [f"# No container of {pool.service} runs: answered with 502.", "server 127.0.0.1:9 down;"]
     return block(f"upstream {pool.name}", body)
 
 
+def _early(pool: Pool) -> str:
+    """The socket of a pool whose names are being looked up: in the container's own /tmp, empty at its every start."""
+    return f"/tmp/early-{hashlib.sha256(pool.name.encode()).hexdigest()[:16]}.sock"
+
+
 def common(socket: str) -> list[str]:
     """What stands once on the socket's side; a pool that is no more (asked for by a former worker) is a 502."""
+    told = [
+        block(f"map $upstream_addr ${_variable(name)}", [f"default {own};", f'"~unix:" $upstream_http_{_field(name)};'])
+        for name, own in _OWN.items()
+    ]
     return [
         *block("map $http_upgrade $landfall_pool_connection", ["default upgrade;", '"" "";']),
+        "# The name as the half before gave it; to be changed by nobody, $host would be without its port.",
+        *block("map $http_host $landfall_asked", ["default $http_host;"]),
+        *(line for lines in told for line in lines),
         *block("server", [
             f"listen unix:{socket} default_server backlog=4096;", "server_name _;", "access_log off;",
             "keepalive_timeout 0;", "return 502;"]),
@@ -97,16 +117,23 @@ def common(socket: str) -> list[str]:
 
 
 def server(pool: Pool, socket: str, settings: PoolSettings) -> list[str]:
-    """The server of a pool: nothing of the request or the answer is changed here."""
+    """The servers of a pool: nothing of the request or the answer is changed here."""
+    waits = max(pool.silence, 3600)
     way = [
+        "access_log off;",
+        "gzip off;",
+        "keepalive_timeout 0;",
+        "client_max_body_size 0;",
+        f"client_body_timeout {waits}s;",
+        f"send_timeout {waits}s;",
         f"proxy_connect_timeout {settings.connect_timeout};",
         f"proxy_next_upstream {settings.next_upstream};",
-        f"proxy_next_upstream_tries {settings.next_upstream_tries};",
+        # Not once more than there are containers: the spare way below is for when none was tried.
+        f"proxy_next_upstream_tries {min(settings.next_upstream_tries, max(1, len(pool.containers)))};",
         "proxy_next_upstream_timeout 10s;",
         f"proxy_read_timeout {pool.silence}s;",
         f"proxy_send_timeout {pool.silence}s;",
         "proxy_http_version 1.1;",
-        "proxy_set_header Host $http_x_landfall_host;",
         'proxy_set_header X-Landfall-Host "";',
         "proxy_set_header Upgrade $http_upgrade;",
         "proxy_set_header Connection $landfall_pool_connection;",
@@ -116,34 +143,36 @@ def server(pool: Pool, socket: str, settings: PoolSettings) -> list[str]:
         f"proxy_buffer_size {settings.buffer_size};",
         f"proxy_ignore_headers {' '.join(_ACCEL)};",
         *(f"proxy_pass_header {name};" for name in ("Server", "Date", *_ACCEL)),
-        *(f"proxy_hide_header {name};" for name in TOLD.values()),
-        f"add_header {TOLD['upstream']} $upstream_addr always;",
-        f"add_header {TOLD['upstream_status']} $upstream_status always;",
-        f"add_header {TOLD['upstream_connect_time']} $upstream_connect_time always;",
+        *(f"proxy_hide_header {name};" for name in _OWN),
     ]
-    lines = [
+    chosen = block("server", [
         f"listen unix:{socket};",
         f"server_name {pool.name};",
-        "access_log off;",
-        "gzip off;",
-        "keepalive_timeout 0;",
-        "client_max_body_size 0;",
-        f"client_body_timeout {max(pool.silence, 3600)}s;",
-        f"send_timeout {max(pool.silence, 3600)}s;",
         *way,
-    ]
-    if not pool.containers:
-        return block("server", [*lines, *block("location /", [f"proxy_pass http://{pool.name};"])])
-    # A name that is new in this configuration is looked up some milliseconds after the worker's start. Until then the
-    # upstream is empty, and the request waits for the answer of the DNS here. An address in $upstream_addr says that
-    # a container was tried: then it is a failure, and stays one.
-    first = sorted(pool.containers)[0]
-    return block("server", [
-        *lines,
-        f"set $landfall_first {first};",
-        *block("location /", ["error_page 502 = @landfall_early;", f"proxy_pass http://{pool.name};"]),
-        *block("location @landfall_early", [
-            *block('if ($upstream_addr ~ ":[0-9]")', ["return 502;"]),
-            f"proxy_pass http://$landfall_first:{pool.port};",
-        ]),
+        "proxy_set_header Host $http_x_landfall_host;",
+        *(f"add_header {name} ${_variable(name)} always;" for name in _OWN),
+        *block("location /", [f"proxy_pass http://{pool.name};"]),
     ])  # fmt: skip
+    if not pool.containers:
+        return chosen
+    # A name that is new in this configuration is looked up some milliseconds after the worker's start. Until then no
+    # server of the upstream has an address, and its backup stands in: it asks for a container by name, which waits for
+    # the answer of the DNS. Not an error_page: nginx cannot send the rest of a body that it has read in part a second
+    # way, and the request would wait for an answer for ever.
+    return [*chosen, *block("server", [
+        f"listen unix:{_early(pool)} backlog=4096;",
+        f"server_name {pool.name};",
+        *way,
+        "proxy_set_header Host $landfall_asked;",
+        *(f"add_header {name} {own} always;" for name, own in _OWN.items()),
+        f"set $landfall_first {sorted(pool.containers)[0]};",
+        *block("location /", [f"proxy_pass http://$landfall_first:{pool.port};"]),
+    ])]  # fmt: skip
+
+
+def _field(header: str) -> str:
+    return header.lower().replace("-", "_")
+
+
+def _variable(header: str) -> str:
+    return f"{_field(header).removeprefix('x_')}_told"

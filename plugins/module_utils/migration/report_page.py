@@ -1,10 +1,7 @@
 # Copyright: (c) 2026, Landfall contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A migration as one plain HTML page: plan and result. Pure.
-
-Nothing is loaded from elsewhere; light and dark follow the reader's system.
-"""
+"""A migration as one plain HTML page: plan and result. Pure."""
 
 from __future__ import annotations
 
@@ -12,30 +9,20 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
+from ..pages.document import document, style
 from .plan import Column, Plan, Table, Untranslated
 from .plan_lines import duration, number, size
 
-STYLE = """
-:root { color-scheme: light dark; --page: #fff; --text: #1f2328; --faint: #59636e; --line: #d1d9e0; --bad: #c62828;
-  --good: #1a7f37; --bar: #1f5fbf; --back: #eaeef2 }
-@media (prefers-color-scheme: dark) { :root { --page: #0d1117; --text: #e6edf3; --faint: #9198a1; --line: #3d444d;
-  --bad: #ff6b60; --good: #3fb950; --bar: #6aa3f7; --back: #21262d } }
-body { margin: 0 auto; max-width: 1120px; padding: 24px 20px 48px; background: var(--page); color: var(--text);
-  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif }
-h1 { font-size: 22px; margin: 0 } h2 { font-size: 16px; margin: 28px 0 8px }
-h3 { font-size: 15px; margin: 18px 0 4px } p { margin: 4px 0 }
-.faint { color: var(--faint) } .bad { color: var(--bad) } .good { color: var(--good) } .wide { overflow-x: auto }
-table { border-collapse: collapse; width: 100%; font-size: 14px }
-th, td { text-align: left; vertical-align: top; padding: 5px 14px 5px 0; border-bottom: 1px solid var(--line) }
-th { color: var(--faint); font-weight: 500 } td.number, th.number { text-align: right; white-space: nowrap }
+COLOURS = {"good": ("#1a7f37", "#3fb950"), "bar": ("#1f5fbf", "#6aa3f7"), "back": ("#eaeef2", "#21262d")}
+OWN = """
+.good { color: var(--good) }
 code, pre { font: 13px/1.45 ui-monospace, "DejaVu Sans Mono", monospace }
-pre { overflow-x: auto; margin: 6px 0; padding: 10px 12px; border: 1px solid var(--line); border-radius: 6px;
-  white-space: pre-wrap; overflow-wrap: anywhere }
 details { margin: 4px 0 } summary { cursor: pointer }
 .share { display: inline-block; width: 120px; height: 8px; border-radius: 4px; background: var(--back);
   overflow: hidden }
 .share i { display: block; height: 100%; background: var(--bar) }
 """
+STYLE = style(COLOURS, OWN)
 
 
 def page(plan: Plan, result: Mapping[str, Any] | None = None) -> str:
@@ -48,9 +35,6 @@ def page(plan: Plan, result: Mapping[str, Any] | None = None) -> str:
     told = result or {}
     title = f"Migration {plan.digest}"
     parts = [
-        '<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style></head>\n<body>",
         *_head(plan, title, told),
         *_violations(plan),
         *_overview(plan, told),
@@ -58,9 +42,8 @@ def page(plan: Plan, result: Mapping[str, Any] | None = None) -> str:
         *_quarantine(told.get("quarantine") or ()),
         *_tables(plan),
         *_lost(plan),
-        "</body>\n</html>\n",
     ]
-    return "\n".join(parts)
+    return document(title, STYLE, parts)
 
 
 def _head(plan: Plan, title: str, told: Mapping[str, Any]) -> Iterable[str]:

@@ -1,10 +1,7 @@
 # Copyright: (c) 2026, Landfall contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A rollout as one plain HTML page: a picture of its waves, a table, and the evidence of a failure. Pure.
-
-Nothing is loaded from elsewhere; light and dark follow the reader's system.
-"""
+"""A rollout as one plain HTML page: a picture of its waves, a table, and the evidence of a failure. Pure."""
 
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from ..pages.document import document, style
 from .journal import Entry
 from .release import FAILED, Release
 from .timeline import KINDS, Bar, Timeline, kept_warm, timeline
@@ -19,31 +17,24 @@ from .timeline import KINDS, Bar, Timeline, kept_warm, timeline
 WIDTH, LEFT, RIGHT = 1080, 150, 16
 ROW, BAR, HEAD = 26, 16, 24
 
-STYLE = """
-:root { color-scheme: light dark; --page: #fff; --text: #1f2328; --faint: #59636e; --line: #d1d9e0; --bad: #c62828;
-  --prepare: #a9b3be; --hook: #8250df; --replace: #d97706; --start: #57b894; --wait: #cfe9de; --switch: #1f5fbf;
-  --canary: #e0b100; --drain: #b9c2cc; --stop: #7d8894; --bake: #9cc3f5; --back: #e58b83 }
-@media (prefers-color-scheme: dark) { :root { --page: #0d1117; --text: #e6edf3; --faint: #9198a1; --line: #3d444d;
-  --bad: #ff6b60; --prepare: #57606a; --hook: #a371f7; --replace: #db8b2c; --start: #2ea77c; --wait: #1e4d3c;
-  --switch: #6aa3f7; --canary: #c9a227; --drain: #4a535e; --stop: #7d8894; --bake: #2f5587; --back: #8f3b35 } }
-body { margin: 0 auto; max-width: 1120px; padding: 24px 20px 48px; background: var(--page); color: var(--text);
-  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif }
-h1 { font-size: 22px; margin: 0 } h2 { font-size: 16px; margin: 28px 0 8px }
-h3 { font-size: 15px; margin: 14px 0 4px } p { margin: 4px 0 }
-.faint { color: var(--faint) } .bad { color: var(--bad) } .wide { overflow-x: auto }
-svg { display: block; width: 100%; min-width: 720px; height: auto; font-size: 12px }
-svg text { fill: var(--text) } svg .tick { fill: var(--faint) } svg .grid { stroke: var(--line) }
+COLOURS = {
+    "prepare": ("#a9b3be", "#57606a"),
+    "hook": ("#8250df", "#a371f7"),
+    "replace": ("#d97706", "#db8b2c"),
+    "start": ("#57b894", "#2ea77c"),
+    "wait": ("#cfe9de", "#1e4d3c"),
+    "switch": ("#1f5fbf", "#6aa3f7"),
+    "canary": ("#e0b100", "#c9a227"),
+    "drain": ("#b9c2cc", "#4a535e"),
+    "stop": ("#7d8894", "#7d8894"),
+    "bake": ("#9cc3f5", "#2f5587"),
+    "back": ("#e58b83", "#8f3b35"),
+}
+OWN = """
+svg text { fill: var(--text) } svg .tick { fill: var(--faint) }
 svg .wave { font-weight: 600 } svg .failed { fill: var(--bad) }
-ul.legend { list-style: none; display: flex; flex-wrap: wrap; gap: 2px 16px; margin: 8px 0; padding: 0;
-  font-size: 13px }
-ul.legend i { display: inline-block; width: 12px; height: 12px; border-radius: 2px; margin-right: 6px }
-table { border-collapse: collapse; width: 100%; font-size: 14px }
-th, td { text-align: left; vertical-align: top; padding: 5px 14px 5px 0; border-bottom: 1px solid var(--line) }
-th { color: var(--faint); font-weight: 500 } td.number, th.number { text-align: right; white-space: nowrap }
-pre { overflow-x: auto; margin: 6px 0; padding: 10px 12px; border: 1px solid var(--line); border-radius: 6px;
-  font-size: 13px; white-space: pre-wrap; overflow-wrap: anywhere } pre.bad { border-color: var(--bad) }
 """
-STYLE += "\n".join(f".{kind} {{ fill: var(--{kind}); background: var(--{kind}) }}" for kind in KINDS) + "\n"
+STYLE = style(COLOURS, OWN, KINDS)
 
 
 def page(record: Release, report: Mapping[str, Any], journal: Sequence[Entry]) -> str:
@@ -55,9 +46,6 @@ def page(record: Release, report: Mapping[str, Any], journal: Sequence[Entry]) -
     drawn = timeline(record.stack, record.id, report, journal, record.evidence)
     title = f"{record.stack} {record.version or record.id}"
     parts = [
-        '<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style></head>\n<body>",
         *_head(record, report),
         *_failure(record.evidence),
         "<h2>When</h2>",
@@ -65,9 +53,8 @@ def page(record: Release, report: Mapping[str, Any], journal: Sequence[Entry]) -
         *_plan(report, journal, record.id),
         *_services(report),
         *_evidence(record.evidence),
-        "</body>\n</html>\n",
     ]
-    return "\n".join(parts)
+    return document(title, STYLE, parts)
 
 
 def _head(record: Release, report: Mapping[str, Any]) -> list[str]:

@@ -26,6 +26,7 @@ from ansible_collections.landfall.stack.plugins.module_utils.clients import back
 from ansible_collections.landfall.stack.plugins.module_utils.clients.backup_host import Backup, load
 from ansible_collections.landfall.stack.plugins.module_utils.clients.backup_verify import verify_set
 from ansible_collections.landfall.stack.plugins.module_utils.clients.store_local import LocalStore
+from lab.shell import wait_for
 
 from .ground import Ground
 
@@ -180,6 +181,11 @@ while True:
 """
 
 
+def rows(path: Path) -> int:
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=20)) as db:
+        return db.execute("SELECT count(*) FROM pair").fetchone()[0]
+
+
 @pytest.mark.parametrize("mode", ["WAL", "DELETE"])
 def test_sqlite_under_writes(kept: Kept, tmp_path: Path, mode: str):
     path = tmp_path / "busy.sqlite3"
@@ -196,8 +202,8 @@ def test_sqlite_under_writes(kept: Kept, tmp_path: Path, mode: str):
                     assert db.execute("SELECT count(*) FROM pair WHERE a <> b").fetchone() == (0,)
                     counts.append(db.execute("SELECT count(*) FROM pair").fetchone()[0])
             assert not os.path.exists(copy)
-            # Without write-ahead log the writer waits for readers, and asks only now and then: it must get its turn.
-            time.sleep(0.15)
+            # Without write-ahead log the writer waits for readers: it must get its turn before the next.
+            wait_for("the writer", lambda: rows(path) > counts[-1], 20)
         assert counts == sorted(counts) and counts[-1] > counts[0]
     finally:
         writer.kill()

@@ -6,10 +6,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
-
-import pytest
 
 from ansible_collections.landfall.stack.plugins.module_utils.backup import layout, metrics
 from ansible_collections.landfall.stack.plugins.module_utils.backup.catalogue import KnownSet
@@ -17,10 +14,7 @@ from ansible_collections.landfall.stack.plugins.module_utils.backup.drill import
 from ansible_collections.landfall.stack.plugins.module_utils.backup.drill_state import Drills
 from ansible_collections.landfall.stack.plugins.module_utils.backup.history_page import page
 from ansible_collections.landfall.stack.plugins.module_utils.backup.manifest import Item, Manifest, SentObject, Verdict
-
-sync_api = pytest.importorskip("playwright.sync_api")
-CHROMIUM = next((path for path in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if path), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+from lab.browser import chromium
 
 DAY, START = 86400.0, 1_790_000_000.0
 
@@ -55,40 +49,34 @@ def text(days: int, good: bool) -> str:
 def test_in_a_browser(tmp_path: Path):
     # LANDFALL_SHOTS: a directory for screenshots to look at.
     shots = os.environ.get("LANDFALL_SHOTS")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"], timeout=120_000
-        )
-        try:
-            for name, html, bars in (
-                ("good", text(28, True), 64),
-                ("bad", text(28, False), 64),
-                ("none", text(0, True), 0),
-            ):
-                path = tmp_path / f"{name}.html"
-                path.write_text(html, encoding="utf-8")
-                for scheme, width in (("light", 1200), ("dark", 1200), ("dark", 420)):
-                    context = browser.new_context(
-                        viewport={"width": width, "height": 900}, color_scheme=scheme, java_script_enabled=False
-                    )
-                    tab = context.new_page()
-                    tab.set_default_timeout(120_000)
-                    asked = []
-                    tab.on("request", lambda request, to=asked: to.append(request.url))
-                    tab.goto(path.as_uri())
-                    assert asked == [path.as_uri()]
-                    drawn = tab.locator("svg rect.bar")
-                    assert drawn.count() == bars
-                    boxes = [drawn.nth(at).bounding_box() for at in range(0, bars, 9)]
-                    assert all(box and box["width"] > 0 and box["height"] > 0 for box in boxes)
-                    # A set that is damaged is red in both charts of sets; a drill that failed in all four.
-                    assert tab.locator("svg rect.bad").count() == {"good": 2, "bad": 6, "none": 0}[name]
-                    assert (tab.locator("pre").count() > 0) == (name == "bad")
-                    assert tab.locator("b").count() == 0, "nothing of a record is taken for a tag"
-                    body = tab.locator("body").bounding_box()
-                    assert body and body["width"] <= width
-                    if shots:
-                        tab.screenshot(path=str(Path(shots) / f"backup-{name}-{scheme}-{width}.png"), full_page=True)
-                    context.close()
-        finally:
-            browser.close()
+    with chromium() as browser:
+        for name, html, bars in (
+            ("good", text(28, True), 64),
+            ("bad", text(28, False), 64),
+            ("none", text(0, True), 0),
+        ):
+            path = tmp_path / f"{name}.html"
+            path.write_text(html, encoding="utf-8")
+            for scheme, width in (("light", 1200), ("dark", 1200), ("dark", 420)):
+                context = browser.new_context(
+                    viewport={"width": width, "height": 900}, color_scheme=scheme, java_script_enabled=False
+                )
+                tab = context.new_page()
+                tab.set_default_timeout(120_000)
+                asked = []
+                tab.on("request", lambda request, to=asked: to.append(request.url))
+                tab.goto(path.as_uri())
+                assert asked == [path.as_uri()]
+                drawn = tab.locator("svg rect.bar")
+                assert drawn.count() == bars
+                boxes = [drawn.nth(at).bounding_box() for at in range(0, bars, 9)]
+                assert all(box and box["width"] > 0 and box["height"] > 0 for box in boxes)
+                # A set that is damaged is red in both charts of sets; a drill that failed in all four.
+                assert tab.locator("svg rect.bad").count() == {"good": 2, "bad": 6, "none": 0}[name]
+                assert (tab.locator("pre").count() > 0) == (name == "bad")
+                assert tab.locator("b").count() == 0, "nothing of a record is taken for a tag"
+                body = tab.locator("body").bounding_box()
+                assert body and body["width"] <= width
+                if shots:
+                    tab.screenshot(path=str(Path(shots) / f"backup-{name}-{scheme}-{width}.png"), full_page=True)
+                context.close()

@@ -6,18 +6,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
-
-import pytest
 
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.journal import Entry
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.release import Release
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.timeline_page import page
-
-sync_api = pytest.importorskip("playwright.sync_api")
-CHROMIUM = next((path for path in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if path), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+from lab.browser import chromium
 
 RID = "20261121T044200Z-00000001"
 
@@ -60,40 +54,32 @@ def bad():
 def test_in_a_browser(tmp_path):
     # LANDFALL_SHOTS: a directory for screenshots to look at.
     shots = os.environ.get("LANDFALL_SHOTS")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"], timeout=120_000
-        )
-        try:
-            for name, text in (("good", good()), ("bad", bad())):
-                path = tmp_path / f"{name}.html"
-                path.write_text(text, encoding="utf-8")
-                for scheme, width in (("light", 1200), ("dark", 1200), ("dark", 420)):
-                    tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-                    tab.set_default_timeout(120_000)
-                    complaints, asked = [], []
-                    tab.on("console", lambda message, to=complaints: to.append(message.text))
-                    tab.on("pageerror", lambda error, to=complaints: to.append(str(error)))
-                    tab.on("request", lambda request, to=asked: to.append(request.url))
-                    tab.goto(path.as_uri())
-                    assert not complaints and asked == [path.as_uri()]
-                    too_wide = tab.evaluate(
-                        "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-                    )
-                    assert too_wide <= 0, f"{name}, {scheme}, {width}: {too_wide} pixels too wide"
-                    drawn = tab.locator("svg rect.bar")
-                    assert drawn.count() == (10 if name == "good" else 2)
-                    boxes = [drawn.nth(at).bounding_box() for at in range(drawn.count())]
-                    assert all(box and box["width"] > 0 for box in boxes)
-                    assert (tab.locator("svg rect.failed").count() == 1) == (name == "bad")
-                    colours = tab.evaluate(
-                        "['body', 'svg .label'].map(one => getComputedStyle(document.querySelector(one)))"
-                        ".map((style, at) => at ? style.fill : style.backgroundColor)"
-                    )
-                    assert colours[0] != colours[1]
-                    assert (colours[0] == "rgb(255, 255, 255)") == (scheme == "light")
-                    if shots:
-                        tab.screenshot(path=str(Path(shots) / f"{name}-{scheme}-{width}.png"), full_page=True)
-                    tab.close()
-        finally:
-            browser.close()
+    with chromium() as browser:
+        for name, text in (("good", good()), ("bad", bad())):
+            path = tmp_path / f"{name}.html"
+            path.write_text(text, encoding="utf-8")
+            for scheme, width in (("light", 1200), ("dark", 1200), ("dark", 420)):
+                tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+                tab.set_default_timeout(120_000)
+                complaints, asked = [], []
+                tab.on("console", lambda message, to=complaints: to.append(message.text))
+                tab.on("pageerror", lambda error, to=complaints: to.append(str(error)))
+                tab.on("request", lambda request, to=asked: to.append(request.url))
+                tab.goto(path.as_uri())
+                assert not complaints and asked == [path.as_uri()]
+                too_wide = tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+                assert too_wide <= 0, f"{name}, {scheme}, {width}: {too_wide} pixels too wide"
+                drawn = tab.locator("svg rect.bar")
+                assert drawn.count() == (10 if name == "good" else 2)
+                boxes = [drawn.nth(at).bounding_box() for at in range(drawn.count())]
+                assert all(box and box["width"] > 0 for box in boxes)
+                assert (tab.locator("svg rect.failed").count() == 1) == (name == "bad")
+                colours = tab.evaluate(
+                    "['body', 'svg .label'].map(one => getComputedStyle(document.querySelector(one)))"
+                    ".map((style, at) => at ? style.fill : style.backgroundColor)"
+                )
+                assert colours[0] != colours[1]
+                assert (colours[0] == "rgb(255, 255, 255)") == (scheme == "light")
+                if shots:
+                    tab.screenshot(path=str(Path(shots) / f"{name}-{scheme}-{width}.png"), full_page=True)
+                tab.close()

@@ -110,7 +110,7 @@ def test_a_domain_without_routes_redirects_to_the_first():
 
 def test_a_service_without_containers_is_answered_and_not_an_error():
     text = render([stack(route(upstreams=()))])["upstreams/shop.conf"]
-    assert "server 127.0.0.1:9 down;" in text and "keepalive 32" not in text and "landfall_early" not in text
+    assert "server 127.0.0.1:9 down;" in text and "keepalive 32" not in text and "backup" not in text
 
 
 def test_upstreams_name_containers_and_look_them_up_again():
@@ -269,10 +269,20 @@ def test_what_clients_reach_names_no_container():
     """Workers of a former configuration answer on connections they keep: they must hand over, not choose."""
     files = render([stack(route(), route("/api/", strip=True), route("/ws", protocol="websocket"))])
     assert set(re.findall(r"proxy_pass http://([^$/;]+)", files["sites/shop.conf"])) == {"landfall_pools"}
-    listens = set(re.findall(r"listen ([^;]+);", files["upstreams/shop.conf"]))
-    assert listens == {"unix:/etc/landfall/edge/run/pools.sock"}
+    text = files["upstreams/shop.conf"]
+    listens = set(re.findall(r"listen (\S+?)[ ;]", text))
+    assert listens == {"unix:/etc/landfall/edge/run/pools.sock", *re.findall(r"server (unix:\S+) backup", text)}
     main = files["nginx.conf"]
     assert "keepalive" not in block(main, "upstream landfall_pools") and "default close;" in main
+
+
+def test_an_upstream_without_addresses_asks_for_a_container_by_name():
+    """And not by an error_page: nginx cannot send a body that it has read in part a second time."""
+    text = render([stack(route(upstreams=("w-2", "w-1")))])["upstreams/shop.conf"]
+    spare = re.findall(r"server (unix:/tmp/early-\w{16}\.sock) backup", text)
+    assert spare and spare == re.findall(r"listen (unix:/tmp\S+)", text)
+    assert "set $landfall_first w-1;" in text and "error_page" not in text
+    assert text.count("proxy_next_upstream_tries 2;") == 2, "a container that failed is not asked once more"
 
 
 def test_the_first_half_waits_longer_than_the_second():

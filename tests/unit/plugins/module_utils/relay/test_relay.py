@@ -73,7 +73,7 @@ def test_containers_are_reached_through_the_handover_only():
 
 def test_no_container_is_no_error():
     text = conf(dataclasses.replace(AUTH, upstreams=(), weights=()))
-    assert "server 127.0.0.1:9 down;" in text and "landfall_early" not in text
+    assert "server 127.0.0.1:9 down;" in text and "backup" not in text
 
 
 def test_nothing_is_added_to_a_request():
