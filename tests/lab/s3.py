@@ -97,13 +97,13 @@ class S3:
         self.client().create_bucket(Bucket=name)
         return name
 
-    def keep(self, bucket: str) -> None:
-        """Take the right to delete in a bucket from the writer."""
+    def keep(self, bucket: str, *patterns: str) -> None:
+        """Take the right to delete in a bucket from the writer. :param patterns: of keys, none for all"""
         statement = {
             "Effect": "Deny",
             "Principal": {"AWS": "arn:aws:iam::000000000000:user/writer"},
             "Action": ["s3:DeleteObject", "s3:DeleteObjectVersion"],
-            "Resource": [f"arn:aws:s3:::{bucket}/*"],
+            "Resource": [f"arn:aws:s3:::{bucket}/{one}" for one in patterns or ("*",)],
         }
         policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
         self.client().put_bucket_policy(Bucket=bucket, Policy=policy)

@@ -123,5 +123,8 @@ class Store(Protocol):
     def place(self, prefix: str, deleting: bool = False) -> Place:
         """A prefix for another program. :raises Denied: ``deleting``, and there is no credential for that"""
 
-    def uploader_deletes(self, key: str) -> bool:
-        """Whether who writes may also delete: tried with an object that belongs to no set."""
+    def uploader_deletes(self, key: str, versions: bool = True) -> bool:
+        """Whether who writes may also delete: tried with an object that belongs to no set.
+
+        :param versions: for good, where the bucket keeps versions
+        """

@@ -91,7 +91,7 @@ class Ground:
                 with open(self._file(self._set.item(layout.RESTIC_KEY)), "rb") as file:
                     password = file.read()
                 with opened(self._b.config, self._store, password, self._scratch) as keeper:
-                    keeper.lay(item, self._file(item))
+                    keeper.lay(item, self._file(item), lock=True)
             except Damaged as problem:
                 problems.append(f"{item.name}: {problem}")
             except (BackupError, OSError) as problem:

@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
-from ..backup import restic
+from ..backup import layout, restic
 from ..backup.config import Config
 from ..backup.manifest import Item, Manifest
 from ..backup.ports import BackupError, Store
@@ -78,12 +78,26 @@ class Restic:
                 f"a set: landfall backup restore {self._c.stack} --item restic-key --to-file {self._password}"
             )
         if there:
+            self._need_locks(there)
             return there
         if not os.path.exists(self._password):
             write_password(self._password, secrets.token_hex(32).encode())
         made = secrets.token_hex(4)
+        self._need_locks(made)
         self._do(made, "init")
         return made
+
+    def lockable(self, repository: str) -> bool:
+        """Whether who works here may take locks away again: restic tries to for a quarter of an hour."""
+        key = f"{restic.prefix(self._c.stack, repository)}locks/{layout.PROBE}"
+        return self._store.uploader_deletes(key, versions=False)
+
+    def _need_locks(self, repository: str) -> None:
+        if not self.lockable(repository):
+            raise BackupError(
+                f"the credential for {self._store.name} may not take restic's locks away: let it delete what is below "
+                f"{restic.top(self._c.stack)}*/locks/, and nothing else"
+            )
 
     def take(self, path: str, exclude: Sequence[str], tags: Sequence[str], began: float) -> restic.Taken:
         """Have restic keep a path. :param began: seconds since 1970; what was changed since then is told"""
@@ -151,8 +165,12 @@ class Restic:
                 where = f"repository {repository} in {self._store.name}"
                 raise Damaged(f"{where}: {len(lost)} packs are missing: {', '.join(lost[:3])}")
 
-    def lay(self, item: Item, directory: str) -> None:
-        """An item's files as ``directory``, every blob checked on its way. :raises BackupError: nothing is left then"""
+    def lay(self, item: Item, directory: str, lock: bool = False) -> None:
+        """An item's files as ``directory``, every blob checked on its way.
+
+        :param lock: keep a pruning elsewhere from taking packs away meanwhile; needed without the lease
+        :raises BackupError: nothing is left then
+        """
         wanted = self.present(item)
         self._whole(wanted.repository)
         part = f"{directory}.part"
@@ -161,7 +179,8 @@ class Restic:
             shutil.rmtree(old, ignore_errors=True)
         os.mkdir(part, 0o700)
         try:
-            self._restore(wanted, part)
+            words = ("restore", wanted.snapshot, "--target", part)
+            self._do(wanted.repository, *words, *(() if lock and self.lockable(wanted.repository) else ("--no-lock",)))
             found = os.path.join(part, path.lstrip("/"))
             if not os.path.lexists(found):
                 raise Damaged(f"{item.name}: the snapshot does not hold {path}")
@@ -175,17 +194,6 @@ class Restic:
             raise
         finally:
             shutil.rmtree(part, ignore_errors=True)
-
-    def _restore(self, wanted: restic.Snapshot, target: str) -> None:
-        words = ("restore", wanted.snapshot, "--target", target)
-        try:
-            # A lock keeps a pruning elsewhere from taking packs away meanwhile.
-            self._do(wanted.repository, *words)
-        except BackupError as problem:
-            if "create lock" not in str(problem) or "already locked" in str(problem):
-                raise
-            # Who may only read cannot lock.
-            self._do(wanted.repository, *words, "--no-lock")
 
     # --- forgetting
 

@@ -33,7 +33,7 @@ class LocalStore:
     def place(self, prefix: str, deleting: bool = False) -> Place:
         return Place(self._at(prefix))
 
-    def uploader_deletes(self, key: str) -> bool:
+    def uploader_deletes(self, key: str, versions: bool = True) -> bool:
         """Who writes to a directory may delete in it."""
         return True
 

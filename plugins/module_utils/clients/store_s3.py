@@ -242,7 +242,7 @@ class S3Store:
         self._deleter = self._deleter or self._client(self._c.delete_access_key, self._c.delete_secret_key, "")
         self._call(f"deleting {key}", self._deleter.delete_object, Key=self._root + key)
 
-    def uploader_deletes(self, key: str) -> bool:
+    def uploader_deletes(self, key: str, versions: bool = True) -> bool:
         """Write an object and try to delete it with the credential that writes: the version itself, where there is one.
 
         :raises StoreError: it could not be tried
@@ -254,7 +254,7 @@ class S3Store:
                 f"deleting {key}",
                 self._s3.delete_object,
                 Key=self._root + key,
-                **({"VersionId": version} if version and version != "null" else {}),
+                **({"VersionId": version} if versions and version and version != "null" else {}),
             )
         except Denied:
             return False

@@ -31,6 +31,9 @@ DIRECTORY = (f'pg_dump -Fd -j2 -f "$W/d" {DATABASE} && {PUT} "$W/d" directory &&
              f'{GET} "$W/b" directory && pg_restore -j2 -d {{target}} "$W/b" && rm -r "$W/b"')  # fmt: skip
 
 
+FLOORS = ("dump", "dump_plain", "put", "custom", "directory")
+
+
 class Bench:
     def __init__(self, ground: Ground) -> None:
         self.ground, self.costs = ground, dict[str, list[Cost]]()
@@ -93,7 +96,8 @@ def database(bench: Bench, peer: PgBackRest | None) -> dict[str, Any]:
         for _round in range(ROUNDS):
             for prefix in ("ours/", "script/", "directory/", "floor/"):
                 drop(ground, prefix)
-            bench.cost("floor dump", f"{plain} > /dev/null")
+            bench.cost("floor dump_plain", f"{plain} > /dev/null")
+            bench.cost("floor dump", f"{plain} | zstd -1 -T2 -q -c > /dev/null")
             bench.cost("floor put", f"{PUT} {local}/stored floor")
             bench.cost("backup ours", ground.argv("run", "db"))
             sizes["ours"] = size_of(ground, "ours/")
@@ -121,10 +125,11 @@ def database(bench: Bench, peer: PgBackRest | None) -> dict[str, Any]:
     names = {"script": "document_000", "directory": "pg_dump_fd_j2", "pgbackrest": "pgbackrest"}
     return {
         "backup_ratio_floor": round(bench.median("backup ours") / backup_floor, 2),
+        "backup_ratio_plain": round(bench.median("backup ours") / bench.median("floor dump_plain"), 2),
         "restore_ratio_floor": round(bench.median("restore ours") / restore_floor, 2),
         "temp_bytes": int(bench.peak("backup ours", "temp")),
         "peak_rss_mb": round(max(bench.peak("backup ours", "rss_mb"), bench.peak("restore ours", "rss_mb"))),
-        "floors": {name: round(bench.median(f"floor {name}"), 2) for name in ("dump", "put", "custom", "directory")},
+        "floors": {name: round(bench.median(f"floor {name}"), 2) for name in FLOORS},
         "ours": _way(bench, "ours", sizes),
         "peers": {known: _way(bench, name, sizes) for name, known in names.items() if name in sizes},
     }

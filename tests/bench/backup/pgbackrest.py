@@ -79,7 +79,8 @@ pg1-user=postgres
         return used(self.root / "repo")
 
     def forget_restore(self) -> None:
-        os.system(self._stop)
+        if (self.root / "restored").exists():
+            os.system(self._stop)
         shutil.rmtree(self.root / "restored", ignore_errors=True)
 
     def remove(self) -> None:
