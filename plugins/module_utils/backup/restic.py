@@ -23,8 +23,9 @@ _NAME = re.compile(r"^[0-9a-f]{8}$")
 DAY = 86400.0
 #: A repository's files in the order in which they are copied: what names others comes after them.
 _ORDER = ("config", "keys", "data", "index", "snapshots")
-#: Go's collector may let as much garbage grow as is in use; a fifth of it keeps restic below 200 MB.
-_ENV = {"GOGC": "20", "RESTIC_PROGRESS_FPS": "0.01"}
+#: Go's collector lets as much garbage grow as is in use. A fifth of it, and a goal that a large index may pass, keep it
+#: and what waits for it below 200 MB.
+_ENV = {"GOGC": "20", "GOMEMLIMIT": "100MiB", "RESTIC_PROGRESS_FPS": "0.01"}
 
 
 @dataclass(frozen=True)

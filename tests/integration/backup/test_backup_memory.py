@@ -47,7 +47,8 @@ def test_a_database(ground: Ground, proxy):
     path.chmod(0o644)
     ground.database = "large"
     ground.cluster.database("large")
-    ground.sql("CREATE TABLE blob (n int, data bytea STORAGE EXTERNAL)")
+    ground.sql("CREATE TABLE blob (n int, data bytea)")
+    ground.sql("ALTER TABLE blob ALTER data SET STORAGE EXTERNAL")
     size = 1_000_000
     ground.sql(
         f"INSERT INTO blob SELECT n, pg_read_binary_file('{path}', n::bigint * {size}, {size}) "
