@@ -110,3 +110,19 @@ def test_snapshots_of_redis_that_are_not_whole():
     assert "cut off" in commands.redis_fault(whole[:512], whole[:-1], len(whole) - 1)
     assert "no snapshot" in commands.redis_fault(b"ERR", b"ERR", 3)
     assert commands.mongo_fault(b"\x6d\xe2\x99\x81..", b"", 9) == "" and commands.mongo_fault(b"x", b"", 1)
+
+
+def test_of_a_chroma_restic_keeps_the_directory_and_its_database_stays_a_stream():
+    rows, vectors = ordered(of_stack(stack(chroma={"chroma": {}, "engine": "restic"})))
+    assert (rows.kind, rows.by_restic, vectors.kind, vectors.by_restic) == ("sqlite", False, "path", True)
+    assert {rows.quiesce, vectors.quiesce} == {"pause"} and "./chroma.sqlite3" in vectors.exclude
+
+
+def test_an_engine_is_one_that_is_known():
+    assert parse({"kind": "path", "where": "/a", "engine": "restic"}).by_restic
+    for wrong in (
+        {"kind": "path", "where": "/a", "engine": "borg"},
+        {"kind": "sqlite", "where": "/a", "engine": "restic"},
+    ):
+        with pytest.raises(BackupError):
+            parse(wrong)
