@@ -47,7 +47,7 @@ def lanes() -> tuple[list[Step], list[Step]]:
     if OTHER.is_dir():
         one.append(Step("sanity-other", ("scripts/sanity", ".venv-other")))
     one += [Step(f"molecule-{name}", (str(BIN / "molecule"), "test", "-s", name)) for name in scenarios()]
-    one.append(pytest_step("backup", "tests/integration/backup", "--durations=12"))
+    one.append(pytest_step("backup", "tests/integration/backup", "--durations=12", minutes=35))
     one.append(Step("bench-rollout-host", (str(BIN / "python"), "-m", "bench.rollout", "--prepare", "--fresh")))
     # The rollouts' own tests measure requests under load: see alone().
     site = sorted(str(p.relative_to(PROJECT)) for p in (PROJECT / "tests" / "e2e").glob("test_[12]_*.py"))
