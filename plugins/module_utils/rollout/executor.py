@@ -634,13 +634,9 @@ class Rollout:
                 raise RolloutFailed(f"{when}: {reasons}", [one for one, _why in broken])
             requests = self.fx.traffic.requests(since)
             addresses = {f"{address}:" for one in seen for address in one.addresses}
+            mine = judge.telling(requests, addresses, since if only is None else None)
             for one in services:
                 strategy = one.wanted.strategy
-                mine = [
-                    each
-                    for each in requests
-                    if only is None or any(each.upstream.startswith(address) for address in addresses)
-                ]
                 said = judge.complaint(one.service, mine, before, strategy.max_error_rate, strategy.max_p99)
                 if said:
                     bad = [each for each in mine if each.service == one.service and each.status >= 500][-5:]

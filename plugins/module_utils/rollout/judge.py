@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 ESTABLISHED = "01"
@@ -17,6 +17,8 @@ ENOUGH = 20
 class Request(Protocol):
     """One line of the edge's log; see clients.traffic."""
 
+    @property
+    def time(self) -> float: ...
     @property
     def service(self) -> str: ...
     @property
@@ -46,6 +48,22 @@ def percentile(values: Sequence[float], share: float) -> float:
     """The nearest-rank percentile; 0.0 of nothing."""
     ordered = sorted(values)
     return ordered[max(math.ceil(share * len(ordered)) - 1, 0)] if ordered else 0.0
+
+
+def telling(requests: Sequence[Request], addresses: Collection[str], since: float | None) -> list[Request]:
+    """The requests that say something of some containers: those they answered, and those that came when nobody else
+    was there to answer. What was under way to an old container at the switch is the old one's, refused writes of a
+    move among it.
+
+    :param addresses: the containers', each with a colon at its end
+    :param since: epoch seconds from which on only these containers are asked; None: others are asked, too
+    """
+    return [
+        one
+        for one in requests
+        if any(one.upstream.startswith(address) for address in addresses)
+        or (since is not None and one.time - one.seconds >= since)
+    ]
 
 
 def complaint(

@@ -82,3 +82,16 @@ def test_too_slow():
 )
 def test_percentile(values, share, found):
     assert judge.percentile(list(values), share) == found
+
+
+def test_what_was_under_way_to_an_old_container_tells_nothing_of_the_new():
+    def one(ended, seconds, upstream):
+        return SimpleNamespace(time=ended, seconds=seconds, upstream=upstream, service="web", status=503)
+
+    cut = one(100.5, 1.0, "172.18.0.4:8000")
+    slow, new = one(101.0, 2.0, "172.18.0.5:8000"), one(101.0, 0.1, "172.18.0.5:8000")
+    nobody = one(101.0, 0.1, "")
+    stray = one(101.0, 0.1, "172.18.0.50:8000")
+    said = [cut, slow, new, nobody, stray]
+    assert judge.telling(said, {"172.18.0.5:"}, 100.0) == [slow, new, nobody, stray]
+    assert judge.telling(said, {"172.18.0.5:"}, None) == [slow, new]
