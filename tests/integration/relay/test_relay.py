@@ -22,7 +22,7 @@ ROUNDS = 5
 @pytest.fixture(scope="module")
 def shop():
     if not images_there():
-        pytest.skip("the images of the lab are not at hand; set LANDFALL_NGINX_IMAGE and LANDFALL_PYTHON_IMAGE")
+        pytest.fail("the images of the lab are not at hand; set LANDFALL_NGINX_IMAGE and LANDFALL_PYTHON_IMAGE")
     one = Shop()
     try:
         one.up()

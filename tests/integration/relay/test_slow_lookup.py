@@ -52,7 +52,7 @@ class Dns(socketserver.ThreadingUDPServer):
 def relay():
     """The address of a relay that was started just now."""
     if not images_there():
-        pytest.skip("the images of the lab are not at hand; set LANDFALL_NGINX_IMAGE and LANDFALL_PYTHON_IMAGE")
+        pytest.fail("the images of the lab are not at hand; set LANDFALL_NGINX_IMAGE and LANDFALL_PYTHON_IMAGE")
     shop, root = Shop(), tempfile.mkdtemp(prefix="landfall-it-slow-", dir="/tmp")
     docker("rm", "--force", NAME, check=False)
     shop.down(keep=True)
@@ -98,7 +98,10 @@ def test_an_upload_that_meets_a_lookup_is_sent_to_its_end(relay):
     answer = link.getresponse()
     assert answer.read().decode().split() == [APP, "web:8000", "accept-encoding", "host"]
     assert answer.getheader("Server") == "app" and not [name for name in answer.headers if "landfall" in name.lower()]
-    time.sleep(SLOW)
+    until = time.monotonic() + 40
+    while not all(one.answers or one.failures for one in clients):
+        assert time.monotonic() < until, "a client has neither an answer nor a failure"
+        time.sleep(0.01)
     results = [one.done() for one in clients]
     failures = [failure for _answers, failed in results for failure in failed]
     assert not failures, failures
