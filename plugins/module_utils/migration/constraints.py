@@ -93,9 +93,16 @@ def primary_key(made: Made, given: Names) -> None:
         return
     name = given.give(made.source.key_name or f"{made.target}_pkey")
     columns = ", ".join(quoted(str(one)) for one in targets)
-    sql = f"ALTER TABLE {relation(made.target)} ADD CONSTRAINT {quoted(name)} PRIMARY KEY ({columns})"
-    made.after.append(Statement("primary key", name, sql))
+    _key(made, "primary key", name, columns)
     made.unique.add(frozenset(one.lower() for one in key))
+
+
+def _key(made: Made, what: str, name: str, columns: str) -> None:
+    """A constraint of an index that is built first: beside others, which ALTER TABLE does not let happen."""
+    table, quoted_name = relation(made.target), quoted(name)
+    made.after.append(Statement(what, name, f"CREATE UNIQUE INDEX {quoted_name} ON {table} ({columns})"))
+    sql = f"ALTER TABLE {table} ADD CONSTRAINT {quoted_name} {what.upper()} USING INDEX {quoted_name}"
+    made.after.append(Statement("constraint", name, sql))
 
 
 def _nocase(term: Term) -> bool:
@@ -122,8 +129,7 @@ def _index(made: Made, given: Names, index: SourceIndex, name: str) -> None:
         columns = [_column(made, term) for term in index.terms]
         _check_length(made, index)
         chosen = given.give(name or f"{made.target}_{'_'.join(term.column for term in index.terms)}_key")
-        sql = f"ALTER TABLE {relation(made.target)} ADD CONSTRAINT {quoted(chosen)} UNIQUE ({', '.join(columns)})"
-        made.after.append(Statement("unique", chosen, sql))
+        _key(made, "unique", chosen, ", ".join(columns))
         made.unique.add(frozenset(term.column.lower() for term in index.terms))
         return
     _unique_index(made, given, index, name or f"{made.target}_key")

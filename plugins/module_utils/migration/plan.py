@@ -66,7 +66,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement for PostgreSQL. ``what``: primary key, unique, foreign key, index, check, view, sequence …
+    """One statement for PostgreSQL. ``what``: primary key, unique, constraint (of the index that one of these two has
+    built), foreign key, validate (of one), index, check, view, sequence …
 
     ``sql`` names tables as ``{schema}."name"``; the engine fills in the schema (staging first, then the real one).
     """

@@ -45,7 +45,7 @@ def _table(table: Table, plan: Plan) -> list[str]:
     out += [f"  {column_line(one)}" for one in table.columns]
     for column in table.columns:
         out += [f"  ! {violation_line(f'{table.name}.{column.name}', one)}" for one in column.violations]
-    made = Counter(one.what for one in (*table.after, *table.links) if one.what != "validate")
+    made = Counter(one.what for one in (*table.after, *table.links) if one.what not in ("constraint", "validate"))
     if made:
         out.append("  then: " + ", ".join(f"{count} × {what}" for what, count in made.items()))
     if table.sequence:

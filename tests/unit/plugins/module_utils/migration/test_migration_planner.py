@@ -64,13 +64,16 @@ def test_keys_and_constraints(planned):
         CREATE INDEX b_expr ON b (lower(x));
     """)
     assert sql(plan, 0) == [
-        'ALTER TABLE "a" ADD CONSTRAINT "a_pkey" PRIMARY KEY ("id")',
-        'ALTER TABLE "a" ADD CONSTRAINT "a_code_key" UNIQUE ("code")',
+        'CREATE UNIQUE INDEX "a_pkey" ON "a" ("id")',
+        'ALTER TABLE "a" ADD CONSTRAINT "a_pkey" PRIMARY KEY USING INDEX "a_pkey"',
+        'CREATE UNIQUE INDEX "a_code_key" ON "a" ("code")',
+        'ALTER TABLE "a" ADD CONSTRAINT "a_code_key" UNIQUE USING INDEX "a_code_key"',
         'CREATE UNIQUE INDEX "a_key" ON "a" (lower("n" COLLATE "C"))',
         'ALTER TABLE "a" ADD CONSTRAINT "positive" CHECK (("v" > 0))',
     ]
     assert sql(plan, 1) == [
-        'ALTER TABLE "b" ADD CONSTRAINT "b_pkey" PRIMARY KEY ("x", "y")',
+        'CREATE UNIQUE INDEX "b_pkey" ON "b" ("x", "y")',
+        'ALTER TABLE "b" ADD CONSTRAINT "b_pkey" PRIMARY KEY USING INDEX "b_pkey"',
         'CREATE INDEX "b_expr" ON "b" ((lower("x" COLLATE "C")))',
         'CREATE INDEX "b_part" ON "b" ("y" DESC) WHERE ("x" IS NOT NULL)',
         'ALTER TABLE "b" ADD CONSTRAINT "b_code_fkey" FOREIGN KEY ("code") REFERENCES "a" ("code") NOT VALID',
