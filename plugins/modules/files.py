@@ -64,6 +64,10 @@ options:
         description: Command that checks the whole once all files are written. When it fails, all are put back.
         type: list
         elements: str
+  armed:
+    description: Change something only while the lock-out protection (M(landfall.stack.lockout)) is armed.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -97,6 +101,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.landfall.stack.plugins.module_utils.clients.lockout import NotArmed, guarded
 from ansible_collections.landfall.stack.plugins.module_utils.host.files import Change, File, difference, plan
 
 
@@ -162,7 +167,10 @@ def main() -> None:
         "test": {"type": "list", "elements": "str"},
     }
     module = AnsibleModule(
-        argument_spec={"files": {"type": "list", "elements": "dict", "required": True, "options": one}},
+        argument_spec={
+            "files": {"type": "list", "elements": "dict", "required": True, "options": one},
+            "armed": {"type": "bool", "default": False},
+        },
         supports_check_mode=True,
     )
     specs = {spec["path"]: spec for spec in module.params["files"]}
@@ -172,9 +180,16 @@ def main() -> None:
         "paths": [change.path for change in changes],
         "diff": [difference(change, specs[change.path]["secret"]) for change in changes],
     }
-    if module.check_mode:
-        module.exit_json(**result)
+    if changes and not module.check_mode:
+        try:
+            with guarded(module.params["armed"]):
+                _apply(module, changes, specs)
+        except NotArmed as problem:
+            module.fail_json(msg=f"{', '.join(result['paths'])}: {problem}")
+    module.exit_json(**result)
 
+
+def _apply(module: AnsibleModule, changes: list[Change], specs: dict[str, dict]) -> None:
     for change in changes:
         if specs[change.path]["validate"]:
             _validate(module, change, specs[change.path]["validate"])
@@ -190,7 +205,6 @@ def main() -> None:
                 msg=f"{change.path} went through, but the whole is refused by {' '.join(test)}; "
                 f"all files were put back as they were: {(err or out).strip()}"
             )
-    module.exit_json(**result)
 
 
 if __name__ == "__main__":

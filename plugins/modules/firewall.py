@@ -11,8 +11,9 @@ short_description: Set a host's whole UFW firewall in one step
 description:
   - Brings UFW's rules, default policies and switches to what is wanted, in one task and one round trip.
   - Rules made by this module carry the comment C(landfall). Those that are no longer wanted are removed.
-    Rules without that comment belong to the operator and stay.
-  - Rules are added before policies and before UFW is switched on, so that SSH is never shut out in between.
+    Rules without that comment belong to the operator. They are told, and stay unless O(others=remove).
+  - All rules are written and loaded in one step, by UFW's own code, so the running firewall never holds half of them.
+  - Rules come before policies and before UFW is switched on, so that SSH is never shut out in between.
 author: Landfall contributors (@landfall)
 version_added: 0.1.0
 requirements:
@@ -51,6 +52,11 @@ options:
         type: str
         choices: [allow, limit, deny, reject]
         default: allow
+  others:
+    description: What happens to rules that somebody else made.
+    type: str
+    choices: [keep, remove]
+    default: keep
   default_incoming:
     description: What happens to incoming packets that no rule names.
     type: str
@@ -75,6 +81,10 @@ options:
     type: str
     choices: ["off", low, medium, high, full]
     default: low
+  armed:
+    description: Change something only while the lock-out protection (M(landfall.stack.lockout)) is armed.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -94,6 +104,12 @@ commands:
   type: list
   elements: list
   sample: [[allow, 22/tcp, comment, landfall], [--force, enable]]
+others:
+  description: The rules that somebody else made and that are not among the wanted ones, as they were before.
+  returned: always
+  type: list
+  elements: str
+  sample: [allow 8080/tcp]
 rules:
   description: All rules afterwards, spelled as C(ufw show added) does.
   returned: always
@@ -102,10 +118,15 @@ rules:
   sample: [allow 22/tcp, allow 80/tcp]
 """
 
+import inspect
+import json
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.landfall.stack.plugins.module_utils.clients import ufw_rules
+from ansible_collections.landfall.stack.plugins.module_utils.clients.files import write_atomic
+from ansible_collections.landfall.stack.plugins.module_utils.clients.lockout import NotArmed, guarded
 from ansible_collections.landfall.stack.plugins.module_utils.host import ufw
 
 DEFAULTS = Path("/etc/default/ufw")
@@ -126,6 +147,24 @@ def _run(module: AnsibleModule, program: str, words: list[str]) -> str:
     return out
 
 
+def _set_rules(module: AnsibleModule, program: str, steps: list[list[str]]) -> None:
+    """All rules in one step; one by one where this UFW's own code cannot be had."""
+    if not steps:
+        return
+    source = inspect.getsource(ufw_rules)
+    code, out, err = module.run_command(
+        ["/usr/bin/python3", "-I", "-c", source], data=json.dumps(steps), environ_update={"LC_ALL": "C"}
+    )
+    if code == ufw_rules.UNKNOWN:
+        for words in steps:
+            _run(module, program, words)
+    elif code:
+        module.fail_json(
+            msg=f"UFW refused the rules: {(err or out).strip()}. Try them one by one on the host (ufw --dry-run …); "
+            "the next run goes on from there."
+        )
+
+
 def main() -> None:
     policy = {"type": "str", "choices": ["allow", "deny", "reject"]}
     rule = {
@@ -138,11 +177,13 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "rules": {"type": "list", "elements": "dict", "required": True, "options": rule},
+            "others": {"type": "str", "choices": ["keep", "remove"], "default": "keep"},
             "default_incoming": {**policy, "default": "deny"},
             "default_outgoing": {**policy, "default": "allow"},
             "default_routed": {**policy, "default": "deny"},
             "ipv6": {"type": "bool", "default": True},
             "logging": {"type": "str", "choices": ["off", "low", "medium", "high", "full"], "default": "low"},
+            "armed": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
@@ -162,16 +203,32 @@ def main() -> None:
         added, status = _run(module, program, ["show", "added"]), _run(module, program, ["status"])
         now = ufw.observed(added, defaults, _text(CONF), status)
 
-    commands = ufw.plan(now, want)
-    then = ufw.after(now, want)
+    remove = given["others"] == "remove"
+    steps = ufw.rule_steps(now, want, remove)
+    settings = ufw.setting_steps(now, want, Path(ufw_rules.MARK).exists())
+    then = ufw.after(now, want, remove)
+    commands = steps + settings
     changed = bool(commands) or now.ipv6 != want.ipv6
     if changed and not module.check_mode:
-        if now.ipv6 != want.ipv6:
-            DEFAULTS.write_text(ufw.with_ipv6(defaults, want.ipv6), encoding="utf-8")
-        for words in commands:
-            _run(module, program, words)
+        try:
+            with guarded(given["armed"]):
+                if now.ipv6 != want.ipv6:
+                    write_atomic(str(DEFAULTS), ufw.with_ipv6(defaults, want.ipv6))
+                _set_rules(module, program, steps)
+                for words in settings:
+                    _run(module, program, words)
+                # Whatever an earlier run left unfinished, the reload or the start among them has loaded it.
+                Path(ufw_rules.MARK).unlink(missing_ok=True)
+        except NotArmed as problem:
+            module.fail_json(msg=f"Firewall: {problem}")
     diff = {"before": "\n".join(now.lines()) + "\n", "after": "\n".join(then.lines()) + "\n"}
-    module.exit_json(changed=changed, commands=commands, rules=[rule.text for rule in then.rules], diff=diff)
+    module.exit_json(
+        changed=changed,
+        commands=commands,
+        others=[rule.text for rule in ufw.others(now, want)],
+        rules=[rule.text for rule in then.rules],
+        diff=diff,
+    )
 
 
 if __name__ == "__main__":

@@ -113,31 +113,50 @@ def wanted_rules(specs: list[dict[str, Any]]) -> tuple[Rule, ...]:
     return tuple(rules)
 
 
-def plan(now: State, want: State) -> list[list[str]]:
-    """The argument lists for `ufw` that lead from one state to the other, in a safe order.
+def others(now: State, want: State) -> tuple[Rule, ...]:
+    """Rules that somebody else made and that nobody wished for."""
+    wished = {rule.text for rule in want.rules}
+    return tuple(rule for rule in now.rules if rule.comment != OWNER and rule.text not in wished)
 
-    Rules come before the policies and the switch, so that no moment is without the SSH rule. Rules that carry
-    another comment than ours belong to somebody else: they satisfy a wish and are never removed.
+
+def rule_steps(now: State, want: State, remove_others: bool = False) -> list[list[str]]:
+    """The argument lists for `ufw` that add and delete rules; new ones first, so that SSH is never shut out between.
+
+    Rules that carry another comment than ours belong to somebody else: they satisfy a wish, and go only when told.
     """
     there = {rule.text for rule in now.rules}
     wished = {rule.text for rule in want.rules}
     steps = [[*rule.words, "comment", rule.comment] for rule in want.rules if rule.text not in there]
     stale = [rule for rule in now.rules if rule.comment == OWNER and rule.text not in wished]
-    steps += [["delete", *rule.words] for rule in stale]
-    steps += [["default", policy, way] for way, policy in want.policies.items() if now.policies.get(way) != policy]
+    stale += others(now, want) if remove_others else ()
+    return steps + [_deletion(rule) for rule in stale]
+
+
+def _deletion(rule: Rule) -> list[str]:
+    if rule.words[0] == "route":
+        return ["route", "delete", *rule.words[1:]]
+    return ["delete", *rule.words]
+
+
+def setting_steps(now: State, want: State, unfinished: bool = False) -> list[list[str]]:
+    """The argument lists for `ufw` that come after the rules: policies, logging, and the switch last.
+
+    :param unfinished: an earlier run broke off between writing the rules and loading them
+    """
+    steps = [["default", policy, way] for way, policy in want.policies.items() if now.policies.get(way) != policy]
     if now.logging != want.logging:
         steps.append(["logging", want.logging])
     if not now.active:
         steps.append(["--force", "enable"])
-    elif now.ipv6 != want.ipv6:
+    elif now.ipv6 != want.ipv6 or unfinished:
         steps.append(["reload"])
     return steps
 
 
-def after(now: State, want: State) -> State:
-    """The state once the plan is carried out: what is wanted, and the rules of others."""
+def after(now: State, want: State, remove_others: bool = False) -> State:
+    """The state once all steps are carried out: what is wanted, and the rules of others unless they go."""
     wished = {rule.text: rule for rule in want.rules}
-    kept = [rule for rule in now.rules if rule.comment != OWNER or rule.text in wished]
+    kept = [rule for rule in now.rules if rule.text in wished or (rule.comment != OWNER and not remove_others)]
     texts = {rule.text for rule in kept}
     rules = (*kept, *(rule for rule in want.rules if rule.text not in texts))
     return State(rules, want.policies, True, want.ipv6, want.logging)

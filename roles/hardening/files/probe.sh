@@ -1,11 +1,13 @@
 #!/bin/sh
 # Reads the host and prints what the role decides on, one key=value a line. Changes nothing.
-# $1: the deploy user's name ("" for none); the other arguments: packages to look for.
+# $1: the deploy user's name ("" for none); $2: the user of the next logins ("" for the one of this run); the other
+# arguments: packages to look for.
 LC_ALL=C
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL PATH
 deploy=$1
-shift
+login=$2
+shift 2
 
 say() { printf '%s=%s\n' "$1" "$(printf '%s' "$2" | tr '\n' ' ' | sed 's/  */ /g; s/^ //; s/ $//')"; }
 
@@ -26,7 +28,8 @@ say ready_units "$ready"
 connecting=${SUDO_USER:-$(id -un)}
 say connecting_user "$connecting"
 users=
-for user in $deploy $connecting; do
+for user in $deploy $connecting $login; do
+    case " $users " in *" $user "*) continue ;; esac
     getent passwd "$user" >/dev/null && users="$users $user"
 done
 say users "$users"
@@ -37,6 +40,17 @@ if [ -n "$deploy" ] && account=$(getent passwd "$deploy"); then
     home=$(printf '%s' "$account" | cut -d: -f6)
     say deploy_keys "$([ -r "$home/.ssh/authorized_keys" ] && base64 -w0 "$home/.ssh/authorized_keys")"
 fi
+
+# The port this run came in by, as the host sees it; sudo takes the variable away, so it is looked for further up.
+pid=$$
+port=
+while [ "${pid:-1}" -gt 1 ]; do
+    port=$(tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | sed -n 's/^SSH_CONNECTION=.* //p')
+    [ -n "$port" ] && break
+    pid=$(sed 's/^.*) [A-Za-z] \([0-9]*\) .*/\1/' "/proc/$pid/stat" 2>/dev/null)
+done
+say ssh_port_in_use "$port"
+say put_back "$([ -e /var/lib/landfall/lockout/put-back.json ] && echo yes)"
 
 if ! command -v sshd >/dev/null 2>&1; then
     say sshd no
@@ -53,6 +67,7 @@ $(systemctl show ssh.socket --property=Listen --value 2>/dev/null | sed -n 's/.*
 else
     say ssh_socket no
 fi
+say ssh_service "$(systemctl is-active ssh.service 2>/dev/null)"
 configured=$(printf '%s\n' "$config" | sed -n 's/^port //p')
 say ssh_ports "$(printf '%s\n%s\n' "$listening" "$configured" | grep -E '^[0-9]+$' | sort -un)"
 say ssh_include "$(grep -Eqi '^[[:space:]]*Include[[:space:]].*sshd_config\.d' /etc/ssh/sshd_config && echo yes || echo no)"
@@ -68,7 +83,8 @@ for user in $users; do
             /*) ;;
             *) file=$home/$file ;;
         esac
-        if [ -s "$file" ] && grep -Ev '^[[:space:]]*#|command=' "$file" |
+        # StrictModes: sshd reads no file that others may write.
+        if [ -s "$file" ] && [ -z "$(find "$file" "${file%/*}" "$home" -maxdepth 0 -perm /022 2>/dev/null)" ] && grep -Ev '^[[:space:]]*#|command=' "$file" |
             grep -Eq '(ssh-(ed25519|rsa)|ecdsa-sha2-[a-z0-9-]+|sk-[a-z0-9-]+@openssh\.com)(-cert-v01@openssh\.com)? +AAAA'; then
             key_users="$key_users $user"
             break

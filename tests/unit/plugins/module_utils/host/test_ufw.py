@@ -14,6 +14,12 @@ ufw allow 8443/tcp comment 'landfall'
 ufw allow from 10.0.0.0/8 to any port 5432 proto tcp
 ufw limit 2222/tcp comment 'our bastion'
 """
+
+
+def plan(now: ufw.State, wish: ufw.State) -> list[list[str]]:
+    return ufw.rule_steps(now, wish) + ufw.setting_steps(now, wish)
+
+
 POLICIES = {"incoming": "deny", "outgoing": "allow", "routed": "deny"}
 
 
@@ -54,7 +60,7 @@ def test_bad_rules_name_their_number(spec, hint):
 
 
 def test_a_bare_host_gets_rules_before_it_is_switched_on():
-    steps = ufw.plan(ufw.State(), want({"port": "22"}))
+    steps = plan(ufw.State(), want({"port": "22"}))
     assert steps[0] == ["allow", "22/tcp", "comment", "landfall"]
     assert steps[-1] == ["--force", "enable"]
     assert ["default", "deny", "incoming"] in steps
@@ -62,14 +68,14 @@ def test_a_bare_host_gets_rules_before_it_is_switched_on():
 
 def test_ours_goes_when_unwanted_and_theirs_stays():
     now = ufw.State(ufw.parse_added(ADDED), POLICIES, True, True, "low")
-    steps = ufw.plan(now, want({"port": "22"}, {"port": "5432", "source": "10.0.0.0/8"}))
+    steps = plan(now, want({"port": "22"}, {"port": "5432", "source": "10.0.0.0/8"}))
     assert steps == [["delete", "allow", "8443/tcp"]]
     assert "limit 2222/tcp" in [rule.text for rule in ufw.after(now, want({"port": "22"})).rules]
 
 
 def test_nothing_to_do_is_an_empty_plan():
     wish = want({"port": "22"}, {"port": "443", "protocol": "udp"})
-    assert ufw.plan(wish, wish) == []
+    assert plan(wish, wish) == []
     assert ufw.after(wish, wish) == wish
 
 
@@ -83,6 +89,29 @@ def test_state_is_read_from_ufws_own_words():
 
 def test_switching_ipv6_reloads():
     now = want({"port": "22"}, ipv6=False)
-    assert ufw.plan(now, want({"port": "22"})) == [["reload"]]
+    assert plan(now, want({"port": "22"})) == [["reload"]]
     assert ufw.with_ipv6("A=1\nIPV6=no\n", True) == "A=1\nIPV6=yes\n"
     assert ufw.with_ipv6("A=1\n", False) == "A=1\nIPV6=no\n"
+
+
+def test_rules_of_others_are_told_and_go_only_when_told():
+    now = ufw.State(
+        (*ufw.parse_added(ADDED), ufw.Rule(("route", "allow", "in", "on", "eth1"))), POLICIES, True, True, "low"
+    )
+    wish = want({"port": "22"}, {"port": "8443"})
+    assert [rule.text for rule in ufw.others(now, wish)] == [
+        "allow from 10.0.0.0/8 to any port 5432 proto tcp",
+        "limit 2222/tcp",
+        "route allow in on eth1",
+    ]
+    assert ufw.rule_steps(now, wish) == []
+    assert ufw.rule_steps(now, wish, remove_others=True)[1:] == [
+        ["delete", "limit", "2222/tcp"],
+        ["route", "delete", "allow", "in", "on", "eth1"],
+    ]
+    assert ufw.after(now, wish, remove_others=True).rules == now.rules[:2]
+
+
+def test_rules_that_were_written_and_not_loaded_are_loaded():
+    wish = want({"port": "22"})
+    assert ufw.setting_steps(wish, wish, unfinished=True) == [["reload"]]
