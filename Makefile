@@ -6,7 +6,8 @@ export PATH := $(BIN):$(PATH)
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.build/collections
 export PYTHONPATH := $(CURDIR)/tests:$(CURDIR)/.build/collections
 
-.PHONY: help setup setup-test demo clean test lint unit sanity molecule integration e2e docs soak bench bench-converge bench-rollout bench-migration bench-backup trials
+.PHONY: help setup setup-test demo clean test lint unit sanity molecule integration e2e docs soak trials
+.PHONY: bench bench-converge bench-rollout bench-migration bench-backup bench-firewall
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -54,7 +55,7 @@ soak: setup-test ## the long forms of the tests
 trials: setup-test ## take each protection of a rollout out and see its test fail (NAME=… for one)
 	@$(BIN)/python -m trials $(NAME)
 
-bench: bench-converge bench-rollout bench-migration bench-backup ## all benches
+bench: bench-converge bench-rollout bench-migration bench-backup bench-firewall ## all benches
 
 bench-rollout: setup-test ## requests dropped while rolling, beside two peers (SHORT=1: under 4 minutes)
 	@$(BIN)/python -m bench.rollout $(if $(SHORT),--short)
@@ -69,3 +70,6 @@ bench-backup: setup-test ## a database and a volume to S3 and back, beside three
 
 bench-converge: setup-test ## seconds, tasks and ratio to a ping round of site.yml
 	@$(BIN)/python tests/bench/converge.py
+
+bench-firewall: setup-test ## 30 rules: the module firewall beside a loop over community.general.ufw
+	@$(BIN)/python tests/bench/firewall.py

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import shutil
@@ -49,11 +50,11 @@ def _ports(count: int) -> list[int]:
 
 
 class S3:
-    """One server; nothing of it is left after remove()."""
+    """One server; nothing of it is left after remove(). :ivar tls_url: of HTTPS, by the authority ``ca``"""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: bool = False) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="landfall-s3-"))
-        master, volume, filer, self.port = _ports(4)
+        master, volume, filer, self.port, https = _ports(5)
         identities = [
             {"name": name, "credentials": [{"accessKey": f"{name}-key", "secretKey": f"{name}-secret"}], "actions": may}
             for name, may in USERS.items()
@@ -62,6 +63,10 @@ class S3:
         (self.root / "data").mkdir()
         (self.root / "log").mkdir()
         ports = [f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={self.port}"]
+        self.tls_url = f"https://localhost:{https}" if tls else ""
+        self.ca = self.root / "ca.pem"
+        if tls:
+            ports += [f"-s3.port.https={https}", f"-s3.cert.file={self.ca}", f"-s3.key.file={self._certificate()}"]
         self._log = (self.root / "out").open("wb")
         self.process = subprocess.Popen(
             [weed(), f"-logdir={self.root / 'log'}", "server", f"-dir={self.root / 'data'}", "-ip=127.0.0.1",
@@ -71,6 +76,15 @@ class S3:
             stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
         )  # fmt: skip
         wait_for("the S3 server", self._ready, 60)
+
+    def _certificate(self) -> Path:
+        """A certificate that is its own authority; its key's file."""
+        key = self.root / "key.pem"
+        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "2"]
+        command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(self.ca)]
+        subprocess.run(command, check=True, capture_output=True)
+        self.root.chmod(0o755)
+        return key
 
     @property
     def url(self) -> str:
@@ -82,7 +96,8 @@ class S3:
         try:
             with urllib.request.urlopen(f"{self.url}/healthz", timeout=2) as answer:
                 return answer.status == 200
-        except OSError:
+        except (OSError, http.client.HTTPException):
+            # Nobody listens; or, on a port of those that the system gives out, the connection has found itself.
             return False
 
     def client(self, user: str = "admin"):

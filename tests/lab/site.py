@@ -82,6 +82,8 @@ class Site:
                         "lab_name": self.lab.name,
                         "lab_project": str(PROJECT),
                         "lab_state": str(self.lab.state),
+                        # A machine that runs much beside a lab is slower than any host.
+                        "hardening_lockout_window": 300,
                         **host_vars,
                     }
                 }

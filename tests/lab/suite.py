@@ -48,7 +48,7 @@ def lanes() -> tuple[list[Step], list[Step]]:
         one.append(Step("sanity-other", ("scripts/sanity", ".venv-other")))
     one += [Step(f"molecule-{name}", (str(BIN / "molecule"), "test", "-s", name)) for name in scenarios()]
     one.append(pytest_step("backup", "tests/integration/backup", "--durations=12", minutes=35))
-    one.append(Step("bench-rollout-host", (str(BIN / "python"), "-m", "bench.rollout", "--prepare", "--fresh")))
+    one.append(pytest_step("e2e-lockout", "tests/e2e/test_6_lockout.py", "--durations=12", minutes=30))
     # The rollouts' own tests measure requests under load: see alone().
     site = sorted(str(p.relative_to(PROJECT)) for p in (PROJECT / "tests" / "e2e").glob("test_[12]_*.py"))
     two = [
@@ -56,6 +56,7 @@ def lanes() -> tuple[list[Step], list[Step]]:
         pytest_step("migration", "tests/integration/migration", "--durations=12"),
         pytest_step("e2e-migrate", "tests/e2e/test_4_migrate.py", "-s"),
         pytest_step("e2e-recover", "tests/e2e/test_5_recover.py", "-s"),
+        Step("bench-rollout-host", (str(BIN / "python"), "-m", "bench.rollout", "--prepare", "--fresh")),
     ]
     return one, two
 

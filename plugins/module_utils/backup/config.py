@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ..compose.values import seconds
-from . import drill_config
+from . import drill_config, pgbackrest
 from .drill_config import DrillConfig
 from .layout import STACK
+from .pgbackrest import Cluster
 from .ports import BackupError
 from .retention import Policy
 from .sources import Source, parse
@@ -58,6 +59,7 @@ class Config:
 
     :param restic_password_file: opens the repositories of restic; made by the first backup that needs it
     :param restic_read_days: verifications on so many days read every pack of them
+    :param clusters: what pgBackRest keeps, beside the sets; ``pgbackrest_cipher_file`` opens its repository
     :param since: when it was written, seconds since 1970, 0 when that is not known
     """
 
@@ -82,16 +84,19 @@ class Config:
     drill: DrillConfig = field(default_factory=DrillConfig)
     restic_password_file: str = "/etc/landfall/backup/restic.key"
     restic_read_days: int = 7
+    clusters: tuple[Cluster, ...] = ()
+    pgbackrest_cipher_file: str = "/etc/landfall/backup/pgbackrest.key"
     since: float = 0.0
 
 
-_PLAIN = ("identity_file", "manifest_key_file", "state", "metrics_file", "ping_url", "restic_password_file")
+_PLAIN = ("identity_file", "manifest_key_file", "state", "metrics_file", "ping_url", "restic_password_file",
+          "pgbackrest_cipher_file")  # fmt: skip
 
 
 def from_dict(raw: Mapping[str, Any]) -> Config:
     """Read it. :raises BackupError: with all that is wrong"""
     wrong: list[str] = []
-    known = {one.name for one in fields(Config)} - {"since"}
+    known = {one.name for one in fields(Config)} - {"since", "clusters"}
     wrong += [f"{name} is not known" for name in sorted(set(raw) - known)]
     stack = str(raw.get("stack", ""))
     if not STACK.match(stack):
@@ -103,12 +108,20 @@ def from_dict(raw: Mapping[str, Any]) -> Config:
         wrong.append("stores: two have one name")
     recipients = tuple(str(one) for one in raw.get("recipients") or ())
     wrong += [f"recipients: {one!r} is no recipient of age (age1…)" for one in recipients if not one.startswith("age1")]
-    sources = []
+    sources: list[Source] = []
+    clusters: list[Cluster] = []
     for one in raw.get("sources") or ():
         try:
-            sources.append(parse(one))
+            if pgbackrest.is_cluster(one):
+                clusters.append(pgbackrest.parse(one))
+            else:
+                sources.append(parse(one))
         except BackupError as problem:
             wrong.append(str(problem))
+    if len({one.name for one in clusters} | {one.id for one in clusters}) < 2 * len(clusters):
+        wrong.append("sources: two with engine pgbackrest have one name, or are one cluster")
+    if clusters and not recipients:
+        wrong.append("engine pgbackrest needs recipients: the cipher of its repository goes into each set, encrypted")
     project = bool(raw.get("project", True))
     if project and not recipients:
         wrong.append("the project's env and secrets are only backed up encrypted: give recipients, or project: false")
@@ -133,6 +146,7 @@ def from_dict(raw: Mapping[str, Any]) -> Config:
         stores=stores,
         recipients=recipients,
         sources=tuple(sources),
+        clusters=tuple(clusters),
         project=project,
         rate=float(raw.get("rate", 0)),
         jobs=max(1, int(raw.get("jobs", 2))),

@@ -25,7 +25,7 @@ DAY = 86400.0
 _ORDER = ("config", "keys", "data", "index", "snapshots")
 #: Go's collector lets as much garbage grow as is in use. A fifth of it, and a goal that a large index may pass, keep it
 #: and what waits for it below 200 MB.
-_ENV = {"GOGC": "20", "GOMEMLIMIT": "100MiB", "RESTIC_PROGRESS_FPS": "0.01"}
+_ENV = {"GOGC": "20", "GOMEMLIMIT": "80MiB", "RESTIC_PROGRESS_FPS": "0.01"}
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..compose.stack import Service, Stack
+from . import pgbackrest
 from .layout import RESTIC_KEY, item_name
 from .ports import BackupError
 
@@ -87,7 +88,9 @@ def _of_service(stack: Stack, service: Service, said: Mapping[str, Any]) -> list
         asked = dict(said["postgres"] or {})
         if asked.pop("engine", "logical") != "logical":
             raise BackupError(
-                f"service {service.name}: engine pgbackrest is not there yet; take engine: logical (the default)"
+                f"service {service.name}: engine pgbackrest is for clusters of the host (backup_sources: {{kind: "
+                "postgres, engine: pgbackrest, cluster: 17/main}); a server in a container takes "
+                "engine: logical (the default)"
             )
         out.append(source("postgres", **asked))
     out += [source("sqlite", _slug(path), where=path) for path in said.get("sqlite", ())]
@@ -107,9 +110,14 @@ def _of_service(stack: Stack, service: Service, said: Mapping[str, Any]) -> list
     return out
 
 
-def with_key(sources: Sequence[Source]) -> list[Source]:
-    """With restic's password, where there is one: a set can be read without the host that made it."""
-    own = [Source("key", RESTIC_KEY)] if any(one.by_restic for one in sources) else []
+def with_keys(sources: Sequence[Source], password: str, cipher: str) -> list[Source]:
+    """With what opens other programs' repositories: a set can be read without the host that made it.
+
+    :param password: restic's file, taken where a source needs it
+    :param cipher: pgBackRest's file, "" where it keeps nothing
+    """
+    own = [Source("key", RESTIC_KEY, where=password)] if any(one.by_restic for one in sources) else []
+    own += [Source("key", pgbackrest.KEY, where=cipher)] if cipher else []
     return [*sources, *own]
 
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from ..backup import catalogue, drill_state, layout, metrics
 from ..backup.catalogue import KnownSet
 from ..backup.drill import Record
+from ..backup.pgbackrest import ENGINE
 from ..backup.ports import BackupError
 from ..backup.restic import snapshot_of
 from ..backup.restore import targets
@@ -25,6 +26,7 @@ from ..clients.backup_restore import Restore
 from ..clients.backup_state import CONFIG_DIR
 from ..clients.backup_verify import spool
 from ..clients.files import StackBusy
+from . import backup_pitr
 from .status import columns
 
 
@@ -41,6 +43,8 @@ def parser() -> argparse.ArgumentParser:
 
     run = verb("run", "take a set, copy it to the other stores, verify it")
     run.add_argument("--trigger", default="hand", help="who asked for it, for the record")
+    run.add_argument("--engine", choices=("sets", ENGINE), default="sets", help="sets, or the clusters' backups")
+    run.add_argument("--full", action="store_true", help="of the clusters: a full backup; else what has changed")
     run.add_argument("--accept-size", action="store_true", help="believe items much smaller than before")
     shown = verb("list", "the complete sets")
     shown.add_argument("--items", action="store_true", help="with what is in them")
@@ -53,6 +57,8 @@ def parser() -> argparse.ArgumentParser:
     back.add_argument("--item", action="append", default=[], help="only this one; can be given again")
     back.add_argument("--in-place", action="store_true", help="in the place of what is there, which is kept beside")
     back.add_argument("--as", dest="place", default="", help="beside: a new database, volume or path")
+    back.add_argument("--to-time", default="", metavar="TIME", help="of a cluster: '2026-11-22 03:00:00Z'")
+    back.add_argument("--port", type=int, default=0, help="of a cluster beside; a free one, when not given")
     back.add_argument("--to-file", default="", help="only the plain stream of one item, into a file")
     back.add_argument("--secrets", action="store_true", help="only the stack's secrets that this host lacks")
     back.add_argument("--plan", action="store_true", help="only show what would be done")
@@ -69,6 +75,9 @@ def parser() -> argparse.ArgumentParser:
         one.add_argument("--set", dest="sid", default="latest", help="its id, or latest")
         one.add_argument("--identity", default="", help="file with an identity of age, the configured one by default")
     verb("resume", "start again what a killed run held still")
+    ready = verb("setup", "set pgBackRest up for the clusters of this stack")
+    ready.add_argument("--plan", action="store_true", help="only say what would be done")
+    verb("watch", "how far behind the archives of the clusters are")
     return top
 
 
@@ -81,7 +90,7 @@ def main(argv: Sequence[str], root: str) -> int:
         config = load(os.path.join(args.config_dir, f"{args.stack}.json"))
         backup = Backup(config, root, _say)
         verbs = {"run": _run, "list": _list, "verify": _verify, "prune": _prune, "restore": _restore, "resume": _resume}
-        verbs["drill"] = _drill
+        verbs |= {"drill": _drill, "setup": _setup, "watch": _watch}
         return verbs[args.verb](args, backup)
     except (Busy, StackBusy) as problem:
         print(f"landfall backup {args.verb}: {problem}", file=sys.stderr)
@@ -95,7 +104,17 @@ def _say(text: str) -> None:
     print(text, flush=True)
 
 
+def _setup(args: argparse.Namespace, backup: Backup) -> int:
+    return backup_pitr.setup(args, backup.config, _say)
+
+
+def _watch(args: argparse.Namespace, backup: Backup) -> int:
+    return backup_pitr.watch(backup.config, _say)
+
+
 def _run(args: argparse.Namespace, backup: Backup) -> int:
+    if args.engine == ENGINE:
+        return backup_pitr.run(args, backup.config, _say)
     outcome = backup.run(args.trigger, args.accept_size)
     for problem in outcome.problems:
         print(f"landfall backup run: {problem}", file=sys.stderr)
@@ -106,8 +125,9 @@ def _run(args: argparse.Namespace, backup: Backup) -> int:
 
 def _list(args: argparse.Namespace, backup: Backup) -> int:
     known = backup.catalogue(backup.store(args.store))
+    table, plain, rc = backup_pitr.rows(backup.config) if backup.config.clusters else ([], [], 0)
     if args.json:
-        print(json.dumps([_plain(one) for one in known.sets], indent=2, sort_keys=True))
+        print(json.dumps([*(_plain(one) for one in known.sets), *plain], indent=2, sort_keys=True))
     else:
         lines: list[tuple[str, ...]] = [("SET", "STATE", "DRILL", "ITEMS", "BYTES", "BY", "HOST")]
         for one in reversed(known.sets):
@@ -124,12 +144,14 @@ def _list(args: argparse.Namespace, backup: Backup) -> int:
         print("\n".join(columns(lines)) if known.sets else f"{args.stack} has no backup")
         if known.leavings:
             print(f"{len(known.leavings)} sets without a manifest (runs that go on, or died) are no backups")
+        if table:
+            print("\n".join(["", *columns(table)]))
     state = backup.state()
     wrong = metrics.problems(state, time.time()) if state.run_at else []
     wrong += drill_state.problems(backup.drills(), time.time())
     for problem in wrong:
         print(f"! {problem}", file=sys.stderr)
-    return 0 if known.newest_verified else 1
+    return 1 if rc or not known.newest_verified else 0
 
 
 def _state(one: KnownSet) -> str:
@@ -157,12 +179,12 @@ def _drilled(record: Record) -> dict[str, object]:
 def _verify(args: argparse.Namespace, backup: Backup) -> int:
     store = backup.store(args.store)
     sets = backup.catalogue(store).sets
+    good = backup_pitr.verify(backup.config, _say) == 0 if backup.config.clusters else True
     wanted = [one.id for one in sets] if args.all else [args.sid]
     if args.sid == "latest" and not args.all:
         # The newest that is there, not the newest that is good already.
         wanted = [sets[-1].id] if sets else ["latest"]
     kept = any(snapshot_of(item) for one in sets if one.manifest and one.id in wanted for item in one.manifest.items)
-    good = True
     # A pruning elsewhere would take packs of restic away while they are looked at.
     with backup.reading(store, "verify", "") if kept else contextlib.nullcontext():
         for sid in wanted:
@@ -176,6 +198,8 @@ def _verify(args: argparse.Namespace, backup: Backup) -> int:
 
 
 def _prune(args: argparse.Namespace, backup: Backup) -> int:
+    if backup.config.clusters:
+        backup_pitr.prune(args, backup.config, _say)
     plan = backup.prune(backup.store(args.store), apply=not args.plan)
     print("\n".join(plan.lines()))
     if not args.plan:
@@ -184,6 +208,8 @@ def _prune(args: argparse.Namespace, backup: Backup) -> int:
 
 
 def _restore(args: argparse.Namespace, backup: Backup) -> int:
+    if args.to_time or set(args.item) & {one.name for one in backup.config.clusters}:
+        return backup_pitr.restore(args, backup.config, _say)
     store = backup.store(args.store)
     chosen = catalogue.choose(backup.catalogue(store).sets, args.sid, args.stack)
     restore = Restore(backup, store, chosen, args.identity or backup.config.identity_file)
@@ -247,4 +273,6 @@ def _escrow(said: str) -> Iterator[str]:
 def _resume(args: argparse.Namespace, backup: Backup) -> int:
     with backup.alone("resume"):
         pass
+    if backup.config.clusters:
+        backup_pitr.resume(backup.config, _say)
     return 0

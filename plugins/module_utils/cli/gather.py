@@ -46,6 +46,7 @@ def gather(root: str, edge: str, docker: DockerCli) -> list[Gathered]:
                 step=entries[-1].step if entries else "",
                 backup=kept[0] if kept else None,
                 drills=kept[1] if kept else None,
+                archives=kept[2] if kept else (),
                 relay={
                     str(one["Name"]).lstrip("/"): str(one["State"]["Status"])
                     for one in containers

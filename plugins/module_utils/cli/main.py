@@ -13,9 +13,11 @@ import sys
 import time
 from collections.abc import Sequence
 
+from ..clients import lockout as lockout_client
 from ..clients.docker import DockerCli, DockerError
 from ..clients.files import MOVES, StackBusy, StackDir, stacks
 from ..clients.process import base_env, runner
+from ..hardening import lockout
 from ..rollout.journal import line
 from . import gather, status
 
@@ -114,11 +116,12 @@ def _status(args: argparse.Namespace) -> int:
     found = gather.gather(args.root, args.edge, DockerCli(runner(60.0)))
     certificates = gather.certificates(args.edge)
     rows = [status.summarise(stack, certificates, time.time()) for stack in found]
+    host = lockout.status_lines(lockout_client.manifest(), lockout_client.report())
     if args.json:
-        print(json.dumps(status.to_dict(rows), indent=2, sort_keys=True))
+        print(json.dumps(status.to_dict(rows, host), indent=2, sort_keys=True))
     else:
-        print("\n".join(status.render(rows)))
-    return 1 if any(row.problems for row in rows) else 0
+        print("\n".join(status.render(rows, host)))
+    return 1 if host or any(row.problems for row in rows) else 0
 
 
 def _releases(args: argparse.Namespace) -> int:

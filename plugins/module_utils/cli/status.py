@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ..backup import drill_state, metrics
+from ..backup import drill_state, metrics, pitr
 from ..backup.drill_state import Drills
+from ..backup.pitr import Seen
 from ..compose.routes import StackRoutes
 from ..rollout.health import DONE, LEAVING, WARM, Observation, drift
 from ..rollout.release import FAILED, PENDING, SEALED, Release
@@ -44,6 +45,7 @@ class Gathered:
     :param step: the last step in its journal
     :param relay: container of its relay → state
     :param backup: what is recorded of its backups, None when they are not set up; ``drills`` likewise
+    :param archives: what was seen of the clusters that pgBackRest keeps
     """
 
     name: str
@@ -58,6 +60,7 @@ class Gathered:
     relay: Mapping[str, str] = field(default_factory=dict)
     backup: metrics.State | None = None
     drills: Drills | None = None
+    archives: Sequence[Seen] = ()
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ class StackRow:
     problems: tuple[str, ...]
     backup: str = ""
     drill: str = ""
+    archives: tuple[str, ...] = ()
 
 
 def summarise(stack: Gathered, certificates: Sequence[Certificate], now: float = 0.0) -> StackRow:
@@ -132,6 +136,7 @@ def summarise(stack: Gathered, certificates: Sequence[Certificate], now: float =
         problems += metrics.problems(stack.backup, now)
     if stack.drills:
         problems += drill_state.problems(stack.drills, now)
+    problems += pitr.problems(stack.archives, now)
     shown = []
     for host in hosts:
         found = max((one for one in certificates if one.covers(host)), key=lambda one: one.days_left, default=None)
@@ -159,6 +164,7 @@ def summarise(stack: Gathered, certificates: Sequence[Certificate], now: float =
         problems=tuple(problems),
         backup=metrics.line(stack.backup, now) if stack.backup else "",
         drill=drill_state.line(stack.drills, now) if stack.drills else "",
+        archives=tuple(pitr.lines(stack.archives)),
     )
 
 
@@ -184,8 +190,10 @@ def _certificate(host: str, found: Certificate | None) -> str:
     return f"{host}: {left} left, issued by {found.issuer}"
 
 
-def advice(rows: Sequence[StackRow]) -> str:
+def advice(rows: Sequence[StackRow], host: Sequence[str] = ()) -> str:
     """The last line: what to do."""
+    if host:
+        return "To do: see the lines marked '!'; those of the host stand first."
     if not rows:
         return "No stack is deployed here. Deploy one with the playbook site.yml."
     bad = [row for row in rows if row.problems]
@@ -196,18 +204,19 @@ def advice(rows: Sequence[StackRow]) -> str:
     return f"To do: see the lines marked '!', then 'landfall logs {name}', or deploy again: drift is repaired."
 
 
-def to_dict(rows: Sequence[StackRow]) -> dict[str, Any]:
-    """For ``--json``."""
+def to_dict(rows: Sequence[StackRow], host: Sequence[str] = ()) -> dict[str, Any]:
+    """For ``--json``. :param host: what is wrong with the host itself"""
     return {
         "stacks": [asdict(row) for row in rows],
-        "well": not any(row.problems for row in rows),
-        "advice": advice(rows),
+        "host": list(host),
+        "well": not host and not any(row.problems for row in rows),
+        "advice": advice(rows, host),
     }
 
 
-def render(rows: Sequence[StackRow]) -> list[str]:
-    """For a person."""
-    out: list[str] = []
+def render(rows: Sequence[StackRow], host: Sequence[str] = ()) -> list[str]:
+    """For a person. :param host: what is wrong with the host itself"""
+    out: list[str] = [f"! {line}" for line in host]
     for row in rows:
         version = f", version {row.version}" if row.version else ""
         state = "  [maintenance]" if row.maintenance else ""
@@ -217,10 +226,10 @@ def render(rows: Sequence[StackRow]) -> list[str]:
         out += [f"  {line}" for line in _table(row.services)]
         out += [f"  {line}" for line in row.routes]
         out += [f"  certificate {line}" for line in row.certificates]
-        out += [f"  {line}" for line in (row.backup, row.drill) if line]
+        out += [f"  {line}" for line in (row.backup, row.drill, *row.archives) if line]
         out += [f"  ! {line}" for line in row.problems]
         out.append("")
-    return [*out, advice(rows)]
+    return [*out, advice(rows, host)]
 
 
 def _table(services: Sequence[ServiceRow]) -> list[str]:

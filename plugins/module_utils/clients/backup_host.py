@@ -26,7 +26,7 @@ from ..backup.lease import Lease
 from ..backup.manifest import Manifest, Verdict
 from ..backup.ports import BackupError, Denied, Store
 from ..backup.run import Effects, Lock, Outcome
-from ..backup.sources import Source, of_stack, with_key
+from ..backup.sources import Source, of_stack, with_keys
 from ..compose.stack import Stack
 from ..rollout.plan import Refused
 from . import drill_records
@@ -65,14 +65,20 @@ def load(path: str) -> Config:
 
 def open_store(config: StoreConfig) -> Store:
     """A store with its credentials. :raises BackupError: it cannot be had"""
+    bucket = with_credentials(config).s3
+    return LocalStore(config.path, config.name) if bucket is None else S3Store(bucket, config.name)
+
+
+def with_credentials(config: StoreConfig) -> StoreConfig:
+    """A store with what its credentials' files hold. :raises BackupError: they cannot be read"""
     if config.s3 is None:
-        return LocalStore(config.path, config.name)
+        return config
     given: dict[str, str] = {}
     for path, prefix in ((config.credentials_file, ""), (config.delete_credentials_file, "delete_")):
         # The deleting credential may lie on another host, where pruning is done.
         if path and (not prefix or os.path.exists(path)):
             given.update(_credentials(path, prefix))
-    return S3Store(S3Config(**{**vars(config.s3), **given}), config.name)
+    return replace(config, s3=S3Config(**{**vars(config.s3), **given}))
 
 
 def _credentials(path: str, prefix: str) -> dict[str, str]:
@@ -161,7 +167,8 @@ class Backup:
         out = [*self.declared(), *self.config.sources]
         if self.config.project:
             out.append(Source("project", "project"))
-        return with_key(out)
+        cipher = self.config.pgbackrest_cipher_file if self.config.clusters else ""
+        return with_keys(out, self.config.restic_password_file, cipher)
 
     def declared(self) -> list[Source]:
         """The sources of ``x-landfall.backup`` in the current release; none without a release."""

@@ -17,7 +17,7 @@ from typing import Any
 from ..backup import commands, postgres
 from ..backup.commands import Command
 from ..backup.config import Config
-from ..backup.layout import item_name
+from ..backup.layout import RESTIC_KEY, item_name
 from ..backup.ports import BackupError, Store
 from ..backup.restic import Taken
 from ..backup.run import Job, Stream
@@ -192,7 +192,10 @@ class Maker:
         return [Job(source.name, source.kind, source.service, source.where, lambda: _plain(command, details))]
 
     def _key(self, source: Source, sid: str) -> Sequence[Job]:
-        path = self.config.restic_password_file
+        path = source.where
+        # restic's password is made by its first backup, before this is read.
+        if source.name != RESTIC_KEY and not os.path.exists(path):
+            raise BackupError(f"{source.name}: {path} is not there: set the backups up again (backup.yml)")
         return [
             Job(source.name, "key", "", path, lambda: _plain(Command(("cat", "--", path)), {"path": path}), secret=True)
         ]  # fmt: skip

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+import pwd
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 #: ``run(argv, cwd, env) -> (rc, stdout, stderr)``
 Runner = Callable[[Sequence[str], str, Mapping[str, str]], "tuple[int, str, str]"]
@@ -35,8 +37,20 @@ def base_env() -> dict[str, str]:
     return env
 
 
-def runner(timeout: float | None = None) -> Runner:
-    """A :data:`Runner` over subprocess. :param timeout: seconds; past it the program is ended and rc is 124."""
+def _identity(user: str) -> dict[str, Any]:
+    """Options of Popen for another user, with the user's groups."""
+    if not user:
+        return {}
+    known = pwd.getpwnam(user)
+    return {"user": known.pw_uid, "group": known.pw_gid, "extra_groups": os.getgrouplist(user, known.pw_gid)}
+
+
+def runner(timeout: float | None = None, user: str = "") -> Runner:
+    """A :data:`Runner` over subprocess.
+
+    :param timeout: seconds; past it the program is ended and rc is 124
+    :param user: whose process it is, "" for this one's. Unlike a child of runuser it dies with this process
+    """
 
     def run(argv: Sequence[str], cwd: str, env: Mapping[str, str]) -> tuple[int, str, str]:
         try:
@@ -50,7 +64,10 @@ def runner(timeout: float | None = None) -> Runner:
                 text=True,
                 errors="replace",
                 preexec_fn=die_with_parent,
+                **_identity(user),
             )
+        except KeyError:
+            return 127, "", f"the user {user} is not there"
         except FileNotFoundError:
             return 127, "", f"{argv[0]} is not installed on this host"
         except OSError as problem:

@@ -223,7 +223,8 @@ BACKUP = _obj(
             {
                 "databases": _list("Databases; not given: all of them.", _STRING, ["jarvis"]),
                 "engine": _enum(
-                    "`logical` dumps. `pgbackrest` (point in time) is not there yet, and refused by a run.",
+                    "`logical` dumps. `pgbackrest` (point in time) is for clusters of the host, in `backup_sources`,"
+                    " and refused for a service.",
                     ["logical", "pgbackrest"],
                     default="logical",
                 ),

@@ -19,7 +19,7 @@ else
     echo recipient=
 fi
 
-for kind in backup drill; do
+for kind in backup drill archive base full; do
     timer="landfall-$kind-$stack.timer"
     if systemctl --quiet is-active "$timer" 2>/dev/null && systemctl --quiet is-enabled "$timer" 2>/dev/null; then
         echo "$kind=started"

@@ -8,13 +8,13 @@ import os
 import signal
 import subprocess
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
 from lab.lab import PROJECT
 from lab.s3 import S3
+from lab.shell import wait_for
 
 from .ground import Ground
 
@@ -327,7 +327,7 @@ def test_files_that_change_meanwhile_are_told(kept: Ground):
     thread = threading.Thread(target=write)
     thread.start()
     try:
-        time.sleep(0.1)
+        wait_for("its first file", lambda: list(kept.uploads.glob("passing*")), 10)
         kept.good("run")
     finally:
         done.set()

@@ -19,7 +19,7 @@ from ansible_collections.landfall.stack.plugins.module_utils.backup.manifest imp
     from_json,
 )
 from ansible_collections.landfall.stack.plugins.module_utils.backup.ports import BackupError, Place
-from ansible_collections.landfall.stack.plugins.module_utils.backup.sources import Source, with_key
+from ansible_collections.landfall.stack.plugins.module_utils.backup.sources import Source, with_keys
 
 SID = "20261121T023000Z-1f3a"
 DETAILS = {"engine": "restic", "repository": "0a1b2c3d", "snapshot": "a" * 64, "tree": "b" * 64, "added": 7}
@@ -123,8 +123,8 @@ def test_only_what_no_set_names_is_forgotten():
 def test_the_password_is_in_each_set_that_needs_it():
     plain = Source("path", "a", where="/a")
     kept = Source("path", "b", where="/b", options={"engine": "restic"})
-    assert with_key([plain]) == [plain]
-    assert [one.kind for one in with_key([plain, kept])] == ["path", "path", "key"]
+    assert with_keys([plain], "p", "") == [plain]
+    assert [one.kind for one in with_keys([plain, kept], "p", "")] == ["path", "path", "key"]
 
 
 def test_an_index_names_packs():

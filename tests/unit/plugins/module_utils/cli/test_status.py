@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.landfall.stack.plugins.module_utils.backup.pitr import Seen
 from ansible_collections.landfall.stack.plugins.module_utils.cli import status
 from ansible_collections.landfall.stack.plugins.module_utils.cli.status import Certificate, Gathered, summarise
 from ansible_collections.landfall.stack.plugins.module_utils.compose.routes import Route, StackRoutes
@@ -65,6 +66,15 @@ def test_problems(changes, certificates, words):
     row = summarise(stack(**changes), certificates)
     assert words in "; ".join(row.problems)
     assert status.render([row])[-1].startswith("To do:")
+
+
+def test_an_archive_has_a_line_and_its_problems():
+    seen = Seen("postgres-main", at=1000.0, lag=300.0, backups=2, newest="20261122-010000F")
+    row = summarise(stack(archives=[seen]), [GOOD], 1060.0)
+    assert row.problems == ()
+    line = "  point in time: postgres-main, 2 backups, newest 20261122-010000F, loss at most 300 s"
+    assert line in status.render([row])
+    assert "nobody looked" in summarise(stack(archives=[seen]), [GOOD], 9000.0).problems[0]
 
 
 def test_a_failed_deployment_after_the_current_one():
