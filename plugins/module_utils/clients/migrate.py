@@ -36,7 +36,7 @@ class Settings:
     :ivar library: apsw, sqlite3 or auto, :ivar snapshot: see snapshot.KINDS, :ivar work_dir: for copies
     :ivar on_violation: fail or quarantine, :ivar on_existing: refuse, replace or append
     :ivar verify: rows, counts or none, :ivar triggers: disable or fire (in the application's own tables)
-    :ivar processes: 0 for as many as make sense, :ivar chunk_rows: 0 for as many as make 8 MB
+    :ivar processes: 0 for as many as make sense, :ivar chunk_rows: 0 for as many as make 4 MB
     :ivar progress_file: JSON that says how far it is, "" for none, :ivar pause_file: stops it while it is there
     """
 

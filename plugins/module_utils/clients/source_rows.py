@@ -41,6 +41,16 @@ def order(table: Table) -> str:
     return f" ORDER BY {quote(table.rowid)}" if table.rowid else ""
 
 
+def rowids(db: Database, table: Table) -> tuple[int, int] | None:
+    """The least and the greatest rowid; None for a table without rows, or without rowids."""
+    if not table.rowid:
+        return None
+    # Two questions: SQLite takes each from an end of the tree, and would read all of it for both in one.
+    name, rowid = quote(table.name), quote(table.rowid)
+    least = db.value(f"SELECT min({rowid}) FROM {name}")
+    return None if least is None else (least, db.value(f"SELECT max({rowid}) FROM {name}"))
+
+
 def borders(db: Database, table: Table, size: int, first: int | None = None, last: int | None = None) -> list[int]:
     """Rowids at which a table, or a piece of it, is cut, every :param size: rows."""
     if not table.rowid:

@@ -20,13 +20,13 @@ from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
 from typing import Any, cast
 
-from ..migration.chunks import Chunk, rows_a_chunk
+from ..migration.chunks import Chunk, even, rows_a_chunk
 from ..migration.plan import Plan
 from ..migration.problems import Stopped
 from . import postgres, sqlite
 from .loader import Loader
 from .pg_journal import QUARANTINE
-from .source_rows import borders
+from .source_rows import borders, rowids
 from .sqlite_file import Refused
 from .verifier import Verifier, numbers_only, ordered
 
@@ -55,7 +55,9 @@ class Worker:
         """Where a table is cut."""
         one = self.plan.tables[table]
         size = self.options.get("chunk_rows") or rows_a_chunk(one.rows, one.bytes)
-        return borders(self.sources[one.source], one, size)
+        db = self.sources[one.source]
+        found = even(one.rows, *ends, size) if (ends := rowids(db, one)) else None
+        return borders(db, one, size) if found is None else found
 
     def load(self, chunk: Chunk) -> dict[str, int]:
         """Load a chunk."""

@@ -41,6 +41,18 @@ def test_chunks_are_bounded_by_bytes() -> None:
     assert chunks.rows_a_chunk(10**6, 10**6 * 320) * 320 <= chunks.BYTES
 
 
+def test_rowids_without_large_gaps_are_cut_by_their_numbers():
+    assert chunks.even(10, 1, 10, 4) == [5, 9]
+    assert chunks.even(8, 1, 8, 4) == [5]
+    assert chunks.even(1, 7, 7, 4) == []
+    assert chunks.even(10, -4, 10, 5) == [1, 6]
+    # Two thirds of the numbers are there: no chunk holds more than its rows.
+    assert chunks.even(10, 1, 15, 5) == [6, 11]
+    assert chunks.even(10, 1, 16, 5) is None
+    assert chunks.even(2, -(1 << 63), (1 << 63) - 1, 5) is None
+    assert chunks.even(0, 1, 1, 5) is None
+
+
 def test_what_a_journal_means() -> None:
     loading = {"digest": "d", "marks": marks(1), "state": "loading"}
     assert decide({}, "d", marks(1)) == FRESH
