@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 #: What a chunk holds at most, about: bytes of the source, and rows. It is what two processes share out, and what
-#: is done again after a kill. At the end one process waits for the other's last chunk, so it is no larger; a smaller one
-#: costs its transaction.
+#: is done again after a kill. At the end one process waits for the other's last chunk, so it is no larger; a smaller
+#: one costs its transaction.
 BYTES, ROWS = 4 << 20, 50_000
 #: Rowids a row may take, gaps counted in, for a table to be cut by their numbers alone.
 _SPARSE = 1.5
