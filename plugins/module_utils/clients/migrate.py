@@ -84,6 +84,7 @@ def migrate(plan: Plan, dsn: str, settings: Settings) -> dict[str, Any]:
     # First the processes: connections and open databases may not be carried over a fork.
     count = processes(plan, settings.processes)
     with contextlib.closing(Pool(count, plan, dsn, options)) as pool:
+        planning = _new_peak()  # What the plan took is given back by now.
         target = Target(dsn, plan, holder, settings.on_existing)
         with contextlib.closing(target.connection), locked(target.connection, plan.staging):
             journal = Journal(target.connection, plan)
@@ -108,10 +109,18 @@ def migrate(plan: Plan, dsn: str, settings: Settings) -> dict[str, Any]:
             if mark.get("copy"):
                 with contextlib.suppress(OSError):
                     os.unlink(mark["copy"]["path"])
-    # What the processes share is counted in each of them: the true sum is less.
-    result["peak_rss_bytes"] = sum(memory)
+    # What the processes share is counted in each of them: the true sum is less. The plan was made before they were.
+    result["peak_rss_bytes"] = max(planning, sum(memory))
     result["seconds"] = round(time.monotonic() - began, 3)
     return result
+
+
+def _new_peak() -> int:
+    """The peak of this process's resident memory until now, in bytes. The kernel counts anew from here (proc(5))."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as counters:
+        counters.write("5")
+    return peak
 
 
 def open_sources(plan: Plan, pool: Pool, settings: Settings, run: Mapping[str, Any]) -> list[dict[str, Any]]:
