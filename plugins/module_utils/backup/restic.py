@@ -195,6 +195,15 @@ def packs_of(out: str) -> set[str]:
         raise BackupError(f"restic's index cannot be read: {out[:200]!r}") from problem
 
 
+def remembered(text: str) -> dict[str, list[str]]:
+    """Index → packs, as they were written down; nothing when that cannot be read."""
+    try:
+        found = json.loads(text)
+        return {str(index): [str(one) for one in packs] for index, packs in found.items()}
+    except (ValueError, TypeError, AttributeError):
+        return {}
+
+
 _HINTS = (
     ("wrong password", "the password in restic's password file is not that of the repository: bring it back from a set "
                        "with landfall backup restore STACK --item restic-key --to-file FILE"),

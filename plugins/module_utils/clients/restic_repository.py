@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import shutil
@@ -16,7 +17,7 @@ from ..backup import layout, restic
 from ..backup.config import Config
 from ..backup.manifest import Item, Manifest
 from ..backup.ports import BackupError, Store
-from .files import sync_dir
+from .files import sync_dir, write_atomic
 from .process import runner
 
 NOT_INSTALLED = "restic is not installed on this host: apt-get install restic, or name it in backup_packages"
@@ -159,11 +160,25 @@ class Restic:
         """restic before 0.17 asks for a missing pack for a quarter of an hour. :raises Damaged: one is missing"""
         start = restic.prefix(self._c.stack, repository)
         there = {one.key.rpartition("/")[2] for one in self._store.list(f"{start}data/")}
-        for index in self._do(repository, "list", "index", "--no-lock").split():
-            lost = sorted(restic.packs_of(self._do(repository, "cat", "index", index, "--no-lock")) - there)
-            if lost:
-                where = f"repository {repository} in {self._store.name}"
-                raise Damaged(f"{where}: {len(lost)} packs are missing: {', '.join(lost[:3])}")
+        indexes = [one.key.rpartition("/")[2] for one in self._store.list(f"{start}index/")]
+        lost = sorted(set().union(*self._packs(repository, indexes).values()) - there)
+        if lost:
+            where = f"repository {repository} in {self._store.name}"
+            raise Damaged(f"{where}: {len(lost)} packs are missing: {', '.join(lost[:3])}")
+
+    def _packs(self, repository: str, indexes: Sequence[str]) -> dict[str, list[str]]:
+        """The packs that each index names. One never changes, it is named by its hash: what was read is remembered,
+        as each question to restic costs half a second for its key, and there is an index for each backup."""
+        path = os.path.join(self._cache, f"packs-{repository}.json") if self._cache else ""
+        known = restic.remembered(_text(path))
+        found = {
+            one: known.get(one) or sorted(restic.packs_of(self._do(repository, "cat", "index", one, "--no-lock")))
+            for one in indexes
+            if restic.DIGEST.match(one)
+        }
+        if path and found != known:
+            write_atomic(path, json.dumps(found) + "\n", 0o600, os.geteuid(), os.getegid())
+        return found
 
     def lay(self, item: Item, directory: str, lock: bool = False) -> None:
         """An item's files as ``directory``, every blob checked on its way.
@@ -214,6 +229,14 @@ class Restic:
                 said.append(f"{len(gone)} snapshots that no set names are forgotten")
             self._do(repository, "prune", deleting=True)
         return said
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return stream.read()
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def changed_since(path: str, moment: float) -> int:

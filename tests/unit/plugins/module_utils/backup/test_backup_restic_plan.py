@@ -132,3 +132,9 @@ def test_an_index_names_packs():
     assert restic.packs_of('{"packs": null}') == set()
     with pytest.raises(BackupError):
         restic.packs_of("Fatal")
+
+
+def test_indexes_that_were_read_are_remembered():
+    assert restic.remembered(json.dumps({"a" * 64: ["b" * 64]})) == {"a" * 64: ["b" * 64]}
+    for text in ("", "{", "[]", "null", '{"a": 3}'):
+        assert restic.remembered(text) == {}
