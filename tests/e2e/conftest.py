@@ -8,6 +8,7 @@ import pytest
 
 from lab import images
 from lab.lab import PROJECT, Lab
+from lab.leaks import Processes
 from lab.publish import jarvis, stand_ins
 from lab.site import Site
 
@@ -23,6 +24,14 @@ def open_lab(name: str):
     yield lab
     if not os.environ.get("LANDFALL_KEEP"):
         lab.down()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def processes():
+    """The command lines of the whole session."""
+    watched = Processes().start()
+    yield watched
+    watched.stop()
 
 
 @pytest.fixture(scope="session")

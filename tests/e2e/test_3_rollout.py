@@ -33,6 +33,7 @@ import pytest
 from bench.rollout.load.websocket import Closed, WebSocket
 
 from lab.lab import PROJECT
+from lab.leaks import leaks, secrets_of
 from lab.shell import docker, wait_for
 
 from . import shop_ground
@@ -672,3 +673,8 @@ def test_a_host_that_is_lost_in_the_middle(shop, second, served):
         shop.well(old)
     finally:
         docker("start", second.host.container)
+
+
+def test_no_secret_came_out(shop, processes):
+    """What deploys, rollbacks and their evidence say."""
+    assert leaks(shop.site, secrets_of(shop.site), processes) == []

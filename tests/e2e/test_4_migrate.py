@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from lab.lab import PROJECT
+from lab.leaks import leaks, secrets_of
 from lab.shell import wait_for
 from lab.site import JARVIS_DOMAIN as DOMAIN
 from lab.site import Run, Site, jarvis_stack
@@ -232,7 +233,8 @@ def mover(own_lab):
 def killed_play(mover: Mover) -> None:
     """A cutover whose controller is gone as soon as SQLite takes no more writes."""
     argv = [str(sys.executable).replace("/python", "/ansible-playbook"), "playbooks/migrate.yml"]
-    argv += ["-i", str(mover.site.inventory / "hosts.json"), "-e", json.dumps({**mover.extra, "phase": "cutover"})]
+    argv += ["-i", str(mover.site.inventory / "hosts.json"), "-e"]
+    argv += [f"@{mover.site.variables({**mover.extra, 'phase': 'cutover'})}"]
     environment = {
         **os.environ,
         "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"),
@@ -301,3 +303,8 @@ def test_there_back_and_there_again(mover):
         time.sleep(3)
         assert mover.state()["state"] == "moved" and "" not in mover.databases()
     print(f"there again, after a kill: {people.check()} writes, {people.reads} reads, repeated {dict(people.retried)}")
+
+
+def test_no_secret_came_out(mover, processes):
+    """PostgreSQL's password, and the stack's own secrets: in no output, process list, log or report of the move."""
+    assert leaks(mover.site, {mover.secret, *secrets_of(mover.site)}, processes) == []

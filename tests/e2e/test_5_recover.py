@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from lab.lab import PROJECT, S3
+from lab.leaks import leaks, secrets_of
 from lab.shell import wait_for
 from lab.site import JARVIS_DOMAIN as DOMAIN
 from lab.site import Run, Site, jarvis_stack
@@ -262,3 +263,10 @@ def test_the_host_is_lost(host, people, tmp_path):
     # Done once: a second time it would put old data in the place of new.
     refused = host.play("recover", rc=2, identity=str(host.escrow))
     assert "runs here already" in refused.output
+
+
+def test_no_secret_came_out(host, processes, tmp_path):
+    """The store's keys, the escrow identity, the stacks' secrets: in no output, process list, log or report."""
+    identity = host.escrow.read_text().split()[-1]
+    secrets = {KEYS["secret_key"], identity, *secrets_of(host.site)}
+    assert leaks(host.site, secrets, processes, tmp_path.parent) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -91,6 +92,14 @@ class Site:
         }
         (self.inventory / "hosts.json").write_text(json.dumps(content, indent=2))
 
+    def variables(self, extra: dict[str, Any]) -> Path:
+        """A file of variables for ``-e @FILE``: there are secrets among them, and a command line can be read by all."""
+        text = json.dumps(extra)
+        path = self.lab.state / f"extra-{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
+        path.touch(mode=0o600)
+        path.write_text(text)
+        return path
+
     def play(
         self,
         playbook: str,
@@ -103,7 +112,7 @@ class Site:
         binary = (Path(venv) if venv else Path(sys.executable).parent.parent) / "bin" / "ansible-playbook"
         argv = [str(binary), playbook, "-i", str(self.inventory / "hosts.json"), *args]
         if extra:
-            argv += ["-e", json.dumps(extra)]
+            argv += ["-e", f"@{self.variables(extra)}"]
         environment = {
             **os.environ,
             "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"),

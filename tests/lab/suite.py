@@ -70,7 +70,7 @@ def lanes() -> tuple[list[Step], list[Step]]:
 
 
 #: Of the rollouts' tests those that have proven steady beside nothing else; `make soak` runs them all, and the bench.
-ROLLOUTS = "rollback or serves_badly or blue_green or drops_nothing or relay_only or reboot_in_the_middle"
+ROLLOUTS = "rollback or serves_badly or blue_green or drops_nothing or relay_only or reboot_in_the_middle or no_secret"
 
 
 def requests() -> tuple[list[Step], list[Step]]:
