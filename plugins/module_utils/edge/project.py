@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from .errors import EdgeError
-from .render import HEAD, ROOT
+from .render import HEAD, JOURNAL, ROOT
 from .routing import Certificate
 from .settings import EdgeSettings
 
@@ -22,6 +22,8 @@ SPEC_LABEL = "landfall.edge.spec"
 NETWORK_LABEL = "landfall.edge=true"
 #: Seconds until nginx is killed when its container ends.
 STOP_S = 5
+#: Where journald takes syslog messages on the host; systemd holds the socket, so it outlives a restart of journald.
+HOST_JOURNAL = "/run/systemd/journal/dev-log"
 IMAGE = "nginxinc/nginx-unprivileged:1.30"
 
 
@@ -144,6 +146,12 @@ def _compose(config: EdgeConfig, networks: Sequence[str], label: str) -> str:
         "    volumes:",
         f"      - {quote(f'{root}:{root}:ro')}",
         f"      - {quote(f'{root}/run:{root}/run')}",
+        # A host without journald is refused, instead of a directory made in the socket's place.
+        *(
+            [f"      - {{type: bind, source: {HOST_JOURNAL}, target: {JOURNAL}, bind: {{create_host_path: false}}}}"]
+            if settings.journal
+            else []
+        ),
         f"    networks: [{', '.join(['edge', *networks])}]",
         "networks:",
         "  edge:",

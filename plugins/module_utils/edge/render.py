@@ -23,6 +23,8 @@ from .settings import EdgeSettings, seconds, size_bytes
 
 ROOT = "/etc/landfall/edge"
 MARK = "@generation@"
+#: The socket of the host's journal inside the container, and the name its lines carry there.
+JOURNAL, JOURNAL_TAG = "/dev/log", "landfall_edge"
 HEAD = "# Rendered by landfall.stack.edge; changes made here are overwritten.\n"
 #: Mozilla guideline 6.0, intermediate: forward secrecy and AEAD, no finite-field Diffie-Hellman.
 CIPHERS = (
@@ -131,7 +133,7 @@ def _http(stacks: Sequence[StackRoutes], settings: EdgeSettings, features: Featu
         f"resolver {settings.resolver} valid={settings.resolver_valid} ipv6=off;",
         "resolver_timeout 2s;",
         "",
-        *_log(),
+        *_log(settings),
         "",
         *_clients(settings, features),
         "",
@@ -149,7 +151,7 @@ def _http(stacks: Sequence[StackRoutes], settings: EdgeSettings, features: Featu
     return [*lines, "", *_defaults(settings, root), "", *_control(root)]
 
 
-def _log() -> list[str]:
+def _log(settings: EdgeSettings) -> list[str]:
     strings = {
         "request_id": "$request_id", "remote_addr": "$remote_addr", "host": "$host", "method": "$request_method",
         "path": "$landfall_path", "protocol": "$server_protocol", "user_agent": "$http_user_agent",
@@ -167,6 +169,16 @@ def _log() -> list[str]:
         *(f"    '{field}{'}' if index == len(fields) - 1 else ','}'" for index, field in enumerate(fields)),
         "    ;",
         "access_log /dev/stdout landfall;",
+        *(_journal() if settings.journal else []),
+    ]
+
+
+def _journal() -> list[str]:
+    """Refused requests, for the host's journal: what fail2ban counts. The client comes first, what it sent last."""
+    return [
+        *block("map $status $landfall_refused", ["default 0;", '"~^(400|401|403|404|429)$" 1;']),
+        "log_format landfall_refused escape=json '$remote_addr $status $request_method $host $landfall_path';",
+        f"access_log syslog:server=unix:{JOURNAL},tag={JOURNAL_TAG},nohostname landfall_refused if=$landfall_refused;",
     ]
 
 

@@ -130,6 +130,16 @@ def test_proxies_are_believed_only_when_listed():
     assert "set_real_ip_from 203.0.113.0/24;" in text and "real_ip_recursive on;" in text
 
 
+def test_refused_requests_go_to_the_journal_only_when_asked_for():
+    assert "syslog:" not in render([stack()])["nginx.conf"]
+    text = render([stack()], settings=EdgeSettings(journal=True))["nginx.conf"]
+    assert "access_log syslog:server=unix:/dev/log,tag=landfall_edge,nohostname landfall_refused if=" in text
+    assert "access_log /dev/stdout landfall;" in text, "the log itself stays"
+    assert '"~^(400|401|403|404|429)$" 1;' in block(text, "map $status $landfall_refused")
+    # fail2ban reads the address at the line's beginning: nothing a client sends may stand before it.
+    assert re.search(r"log_format landfall_refused escape=json '\$remote_addr \$status ", text)
+
+
 def test_the_generation_is_the_hash_of_the_content():
     first, files = sealed(render([stack()]))
     assert sealed(render([stack()]))[0] == first
