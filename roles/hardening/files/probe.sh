@@ -96,6 +96,7 @@ say key_users "$key_users"
 # What is in force now: what verify.sh asks once something was changed.
 say in_force "$(printf '%s\n' "$config" | grep -qx 'x11forwarding no' && echo sshd
     fail2ban-client status sshd >/dev/null 2>&1 && echo fail2ban)"
+say jails "$(fail2ban-client status 2>/dev/null | sed -n 's/.*Jail list:[[:space:]]*//p' | tr -d ,)"
 
 say kex "$(ssh -Q kex 2>/dev/null)"
 say ciphers "$(ssh -Q cipher 2>/dev/null)"
