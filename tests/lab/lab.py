@@ -317,7 +317,7 @@ class Lab:
 
     def port(self, what: str) -> int:
         """Ports on 127.0.0.1 of this machine: the demo's may be chosen, the test labs' stand apart from them."""
-        labs = ("demo", "test", "molecule", "bench", "move", "drill", "harden", "bans")
+        labs = ("demo", "test", "molecule", "bench", "move", "drill", "harden", "audit", "bans")
         offset = 1000 * labs.index(self.name)
         default = {"http": 8080, "https": 8443, "registry": 5005}[what] + offset
         return int(os.environ.get(f"LANDFALL_{self.name.upper()}_{what.upper()}_PORT", default))
