@@ -240,7 +240,7 @@ def test_an_open_connection_of_a_banned_address_is_cut(ground):
     talk = "exec 3<>/dev/tcp/{0}/9090; printf 'GET /ok HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n' >&3; read -r -t 5 line <&3; "
     talk += "echo ${{line%% *}}; touch /tmp/open; while [ ! -e /tmp/go ]; do sleep 0.1; done; "
     talk += "while read -r -t 0.2 line <&3; do :; done; "
-    talk += "printf 'GET /ok HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n' >&3; read -r -t 4 line <&3 && echo ${{line%% *}}; true"
+    talk += "printf 'GET /ok HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n' >&3; read -r -t 4 line <&3 && echo ${{line%% *}}; echo end"
     address = ground.ip("landfall-scan")
     seen = []
     for ban in (False, True):
@@ -250,10 +250,11 @@ def test_an_open_connection_of_a_banned_address_is_cut(ground):
         if ban:
             ground.site.sh(f"fail2ban-client set landfall-scan banip {address}")
             wait_for("the ban to hold", lambda: address in ground.dropped(), 10)
-        ground.on("landfall-scan", "touch /tmp/go; while pgrep -f /dev/tcp >/dev/null; do sleep 0.1; done")
+        ground.on("landfall-scan", "touch /tmp/go")
+        wait_for("its end", lambda: "end" in ground.on("landfall-scan", "cat /tmp/said"), 30)
         seen.append(ground.on("landfall-scan", "cat /tmp/said").split())
     ground.lift(address)
-    assert seen == [["HTTP/1.1", "HTTP/1.1"], ["HTTP/1.1"]]
+    assert seen == [["HTTP/1.1", "HTTP/1.1", "end"], ["HTTP/1.1", "end"]]
 
 
 def test_who_is_on_the_allow_list_is_never_banned(ground):
