@@ -297,23 +297,26 @@ def test_a_container_of_the_host_is_never_banned(ground):
     url = f"https://{DOMAIN}/gone?[1-{times}]"
     resolve = f"{DOMAIN}:443:{ground.lab.net.ip(10)}"
     ground.site.sh(
-        "ip netns list >/dev/null; pid=$(docker inspect -f '{{.State.Pid}}' shop-web-1); "
+        "pid=$(docker inspect -f '{{.State.Pid}}' shop-web-1); "
         f"nsenter -t $pid -n curl -sk -o /dev/null --resolve {resolve} '{url}'"
     )
-    own = ground.site.sh("docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' shop-web-1")
-    spared = re.compile(r"\[landfall-scan\] Ignore (\S+) by (command|ip|ignoreself rule)")
-    wait_for("it to be spared", lambda: spared.findall(ground.log())[-1:] not in ([], [(ground.ip("proxy"), "ip")]), 30)
-    print("a container at", own.strip(), "was seen as", spared.findall(ground.log())[-1])
-    assert ground.banned() == {}
-    assert "200" in ground.ask("bystander", "/ok", 1)
+    own = ground.site.sh("docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}' shop-web-1")
+    spared = re.compile(r"\[landfall-scan\] Ignore (\S+) by (command|ignoreself rule)")
+    wait_for("it to be spared", lambda: spared.search(ground.log()), 30)
+    assert ground.banned() == {} and "200" in ground.ask("bystander", "/ok", 1)
+    # It came from the bridge's own address. Whoever comes from a container's is known by the way back to it.
+    command = "/etc/fail2ban/filter.d/ignorecommands/landfall-own {} && echo own || echo foreign"
+    addresses = [*own.split(), "172.16.0.1", ground.ip("liar"), ground.ip6("six"), ground.lab.net.ip(10)]
+    said = [ground.site.sh(command.format(address)).strip() for address in addresses]
+    assert said == [*["own"] * len(own.split()), "own", "foreign", "foreign", "own"], list(zip(addresses, said))
 
 
 def test_a_ban_outlives_restarts_of_docker_firewall_and_host(ground):
     address = ground.ip("landfall-auth")
     ground.attack("landfall-auth", "landfall-auth", TRIES["landfall-auth"])
     ground.wait_for_ban("landfall-auth", address)
-    restarts = ("ufw reload", "systemctl restart docker", "ufw disable && ufw --force enable", "fail2ban-client reload")
-    for command in restarts:
+    firewall = ("ufw reload", "ufw disable && ufw --force enable")
+    for command in (*firewall, "systemctl restart docker", "fail2ban-client reload", "systemctl restart fail2ban"):
         ground.site.sh(command)
         wait_for(f"the host to answer after {command}", lambda: ground.reaches("bystander") == EVERYTHING, 60)
         assert ground.reaches("landfall-auth") == set(), command
@@ -327,14 +330,3 @@ def test_a_ban_outlives_restarts_of_docker_firewall_and_host(ground):
     ground.lift(ground.ip("landfall-scan"))
     ground.lift(address)
     wait_for("the ban to end", lambda: ground.reaches("landfall-auth") == EVERYTHING, 20)
-
-
-def test_the_play_leaves_a_ban_alone(ground):
-    """A run changes nothing, and one that changes fail2ban keeps its bans."""
-    address = ground.ip("landfall-auth")
-    ground.site.sh(f"fail2ban-client set landfall-auth banip {address}")
-    run = ground.play(hardening_fail2ban_edge_auth_find_time="20m")
-    assert run.rc == 0 and run.total("changed") > 0, run.output[-6000:]
-    wait_for("the ban to hold", lambda: address in ground.dropped(), 30)
-    assert ground.reaches("landfall-auth") == set()
-    ground.lift(address)
