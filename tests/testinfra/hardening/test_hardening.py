@@ -76,11 +76,10 @@ def test_fail2ban_bans_and_unbans(host):
     host.check_output("fail2ban-client set sshd banip %s", address)
     try:
         assert address in host.check_output("fail2ban-client status sshd")
-        # The rule appears with the first ban, a moment later.
-        assert (
-            host.run("for i in $(seq 1 30); do iptables -S | grep -q %s && exit 0; sleep 0.5; done; exit 1", address).rc
-            == 0
-        )
+        # The table appears with the first ban, a moment later.
+        look = "for i in $(seq 1 30); do nft list table inet landfall-bans | grep -q %s && exit 0; sleep 0.5; done; exit 1"
+        assert host.run(look, address).rc == 0
+        assert "hook prerouting priority raw - 10" in host.check_output("nft list table inet landfall-bans")
     finally:
         host.check_output("fail2ban-client set sshd unbanip %s", address)
     assert address not in host.check_output("fail2ban-client status sshd")
