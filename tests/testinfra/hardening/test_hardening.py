@@ -77,9 +77,10 @@ def test_fail2ban_bans_and_unbans(host):
     try:
         assert address in host.check_output("fail2ban-client status sshd")
         # The table appears with the first ban, a moment later.
-        look = "for i in $(seq 1 30); do nft list table inet landfall-bans | grep -q %s && exit 0; sleep 0.5; done; exit 1"
-        assert host.run(look, address).rc == 0
-        assert "hook prerouting priority raw - 10" in host.check_output("nft list table inet landfall-bans")
+        look = "nft list table inet landfall-bans"
+        wait = f"for i in $(seq 1 30); do {look} | grep -q %s && exit 0; sleep 0.5; done; exit 1"
+        assert host.run(wait, address).rc == 0
+        assert "hook prerouting priority raw - 10" in host.check_output(look)
     finally:
         host.check_output("fail2ban-client set sshd unbanip %s", address)
     assert address not in host.check_output("fail2ban-client status sshd")
