@@ -84,9 +84,10 @@ def ask_nginx(image, files):
     [
         EdgeSettings(),
         EdgeSettings(http3=True, https_port=8443, trusted_proxies=("203.0.113.0/24",), hsts_preload=True, gzip=False),
+        EdgeSettings(journal=True),
         EdgeSettings(maintenance_message='It\'s "down" for $5 \\ <b>now</b>'),
     ],
-    ids=["defaults", "everything", "odd text"],
+    ids=["defaults", "everything", "journal", "odd text"],
 )
 def test_nginx_accepts_it(image, settings):
     rc, said = ask_nginx(image, render([routes()], settings=settings))

@@ -326,6 +326,22 @@ def test_compose_is_yaml_and_networks_need_no_new_container():
     assert nginx["labels"]["landfall.edge.spec"] == spec(config) != spec(EdgeConfig())
 
 
+def test_the_journals_socket_is_mounted_only_when_asked_for():
+    def mounts(**settings):
+        return yaml.safe_load(compose(EdgeConfig(settings=settings), []))["services"]["nginx"]["volumes"]
+
+    assert mounts(journal=False) == mounts()
+    assert mounts(journal=True) == [
+        *mounts(),
+        {
+            "type": "bind",
+            "source": "/run/systemd/journal/dev-log",
+            "target": "/dev/log",
+            "bind": {"create_host_path": False},
+        },
+    ]
+
+
 def test_the_config_survives_its_file():
     config = EdgeConfig(settings={"drain": "1m"}, certificates=({"name": "a", "domains": ["a.b"]},))
     assert EdgeConfig.from_json(config.to_json()) == config
