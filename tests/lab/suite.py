@@ -82,7 +82,10 @@ def requests() -> tuple[list[Step], list[Step]]:
             *(f"--ignore=tests/integration/{name}" for name in ("backup", "migration")),
         ),
         pytest_step("rollouts", "tests/e2e/test_3_rollout.py", "-k", ROLLOUTS, "--durations=12", minutes=30),
-    ], [pytest_step("e2e-lockout", "tests/e2e/test_6_lockout.py", "--durations=12", minutes=30)]
+    ], [
+        pytest_step("e2e-lockout", "tests/e2e/test_6_lockout.py", "--durations=12", minutes=30),
+        pytest_step("e2e-bans", "tests/e2e/test_7_bans.py", "--durations=12", minutes=30),
+    ]
 
 
 def last() -> list[Step]:
