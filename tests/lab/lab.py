@@ -76,7 +76,17 @@ class Net:
         return f"fd4c:616e:6466:{self.octet:x}::{last:x}"
 
 
-OCTETS = {"demo": 99, "test": 98, "molecule": 97, "bench": 96, "move": 95, "backup": 94, "drill": 93, "harden": 92}
+OCTETS = {
+    "demo": 99,
+    "test": 98,
+    "molecule": 97,
+    "bench": 96,
+    "move": 95,
+    "backup": 94,
+    "drill": 93,
+    "harden": 92,
+    "audit": 91,
+}
 DNS, ACME, REGISTRY, S3, ACME_SHORT, APT_REPO, HOST = 2, 3, 4, 5, 6, 7, 10
 
 
@@ -307,7 +317,7 @@ class Lab:
 
     def port(self, what: str) -> int:
         """Ports on 127.0.0.1 of this machine: the demo's may be chosen, the test labs' stand apart from them."""
-        labs = ("demo", "test", "molecule", "bench", "move", "drill", "harden")
+        labs = ("demo", "test", "molecule", "bench", "move", "drill", "harden", "audit")
         offset = 1000 * labs.index(self.name)
         default = {"http": 8080, "https": 8443, "registry": 5005}[what] + offset
         return int(os.environ.get(f"LANDFALL_{self.name.upper()}_{what.upper()}_PORT", default))
