@@ -11,6 +11,10 @@ from typing import Any
 
 #: Severities of testssl.sh that count; LOW, INFO and OK do not. WARN is its word for "could not be tested".
 TLS_COUNTED = ("MEDIUM", "HIGH", "CRITICAL", "WARN", "FATAL")
+#: A detail of Lynis that is the name of a setting; others are whole sentences.
+SHORT = re.compile(r"^\w+ \(")
+#: Where one test of Lynis has many findings, the word of its text that tells which one it is.
+WHICH = re.compile(r"'([^']+)' is really needed|full (/\S+) file system|(minimum|maximum) password age")
 #: What may answer from outside: SSH, HTTP, HTTPS.
 WANTED_PORTS = (22, 80, 443)
 
@@ -67,10 +71,9 @@ def lynis(report: str) -> tuple[int, list[Finding]]:
     found = []
     for kind, line in re.findall(r"^(warning|suggestion)\[\]=(.*)$", report, re.MULTILINE):
         name, text, detail = [*line.split("|"), "", ""][:3]
-        # Where one test has many findings, the first words of its detail tell which one it is.
-        which = detail.split(" (")[0] if detail not in ("", "-", "text") else ""
-        if not which and (quoted := re.search(r"'([^']+)' is really needed", text)):
-            which = quoted[1]
+        which = detail.split(" (")[0] if SHORT.match(detail) else ""
+        if not which and (word := WHICH.search(text)):
+            which = next(one for one in word.groups() if one)
         found.append(Finding("lynis", f"{name} {which}".strip(), f"{kind}: {text}"))
     return int(index[1]), found
 
