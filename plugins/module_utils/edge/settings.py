@@ -65,7 +65,7 @@ class EdgeSettings:
     :param health_path: answered by the edge itself on each host, unless a stack routes it; "" for none
     :param maintenance_retry_after: seconds a client is told to wait while a stack is under maintenance
     :param maintenance_message: the sentence on the maintenance page
-    :param gzip: compress text
+    :param gzip: compress text; with it, what a page holds of a secret may be guessed by its length (BREACH)
     :param worker_connections: connections of each worker; a request takes four
     :param worker_processes: number of workers, or ``auto``
     """
@@ -99,7 +99,7 @@ class EdgeSettings:
     health_path: str = "/health"
     maintenance_retry_after: int = 120
     maintenance_message: str = "We are working on it and will be back in a few minutes."
-    gzip: bool = True
+    gzip: bool = False
     worker_connections: int = 8192
     worker_processes: str = "auto"
 
