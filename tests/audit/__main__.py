@@ -12,7 +12,7 @@ import sys
 
 from lab.shell import LabError, say
 
-from .findings import Audit, unexplained
+from .findings import Audit, explained, unexplained
 from .ground import PROJECT, Ground
 from .measure import REPORT, measure, versions
 from .page import last_line, page, table
@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     missing = unexplained(after.findings, REASONS)
     for finding in missing:
         print(f"no reason: {finding.key} ({finding.text})")
-    for key in sorted(set(REASONS) - {finding.key for finding in after.findings}):
+    for key in sorted(set(REASONS) - set(explained(after.findings, REASONS))):
         print(f"not found any more: {key}")
     print(last_line(before, after, REASONS))
     return 1 if missing else 0

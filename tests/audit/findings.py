@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import re
 import xml.etree.ElementTree as ElementTree
@@ -37,6 +38,8 @@ class Audit:
     """The figures of one state of the host; None where there was nothing to look at."""
 
     lynis: int | None = None
+    lynis_points: int = 0
+    lynis_lost: dict[str, int] = field(default_factory=dict)
     ssh_audit_fail: int | None = None
     ssh_audit_warn: int | None = None
     ssh_first_kex: str = ""
@@ -76,6 +79,22 @@ def lynis(report: str) -> tuple[int, list[Finding]]:
             which = next(one for one in word.groups() if one)
         found.append(Finding("lynis", f"{name} {which}".strip(), f"{kind}: {text}"))
     return int(index[1]), found
+
+
+def lynis_points(log: str) -> tuple[int, dict[str, int]]:
+    """The most points the host could have, and those it lost, by test. The index is their ratio.
+
+    Tests lose points without a suggestion too: only the log tells of these.
+    """
+    test, most, lost = "", 0, {}
+    for line in log.splitlines():
+        if begun := re.search(r"Performing test ID (\S+)", line):
+            test = begun[1]
+        if given := re.search(r"Hardening: assigned .*\((\d+) of (\d+)\)", line):
+            lost[test] = lost.get(test, 0) + int(given[2]) - int(given[1])
+        if now := re.search(r"\(out of (\d+)\)", line):
+            most = int(now[1])
+    return most, {name: points for name, points in sorted(lost.items()) if points}
 
 
 def ssh_audit(report: str) -> tuple[str, int, int, list[Finding]]:
@@ -142,5 +161,14 @@ def figures(audit: Audit) -> dict[str, Any]:
     return {key: value for key, value in asdict(audit).items() if key != "findings"}
 
 
+def explained(found: Sequence[Finding], reasons: Mapping[str, str]) -> dict[str, list[Finding]]:
+    """The findings of each key or pattern of ``reasons``, the first that fits; "" holds those without a reason."""
+    told: dict[str, list[Finding]] = {"": []}
+    for finding in sorted(set(found)):
+        fits = next((pattern for pattern in reasons if fnmatch.fnmatchcase(finding.key, pattern)), "")
+        told.setdefault(fits, []).append(finding)
+    return told
+
+
 def unexplained(found: Sequence[Finding], reasons: Mapping[str, str]) -> list[Finding]:
-    return [finding for finding in found if finding.key not in reasons]
+    return explained(found, reasons)[""]

@@ -68,10 +68,12 @@ def _lynis(ground: Ground, audit: Audit, where: Path) -> None:
         docker("exec", "-w", LYNIS, name, "./lynis", "audit", "system", *words, check=False)
         report = ground.host("cat", f"{LYNIS}/report.dat")
         (where / "lynis-report.dat").write_text(report)
-        (where / "lynis.log").write_text(ground.host("cat", f"{LYNIS}/log.txt"))
+        log = ground.host("cat", f"{LYNIS}/log.txt")
+        (where / "lynis.log").write_text(log)
     finally:
         ground.host("rm", "-rf", LYNIS)
     audit.lynis, found = findings.lynis(report)
+    audit.lynis_points, audit.lynis_lost = findings.lynis_points(log)
     audit.findings += found
 
 

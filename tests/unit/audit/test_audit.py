@@ -68,6 +68,18 @@ def test_a_lynis_that_broke_off_is_no_result():
         findings.lynis("suggestion[]=SSH-7408|x|y|-|\n")
 
 
+def test_lost_points_of_lynis_are_told_by_test():
+    log = """\
+Performing test ID USB-3000 (Check for presence of USBGuard)
+Hardening: assigned partial number of hardening points (0 of 8). Currently having 1 points (out of 9)
+Performing test ID SSH-7408 (Check SSH specific defined options)
+Hardening: assigned maximum number of hardening points for this item (3). Currently having 4 points (out of 12)
+Hardening: assigned partial number of hardening points (1 of 3). Currently having 5 points (out of 15)
+Hardening: assigned partial number of hardening points (0 of 3). Currently having 5 points (out of 18)
+"""
+    assert findings.lynis_points(log) == (18, {"SSH-7408": 5, "USB-3000": 8})
+
+
 def test_ssh_audit_counts_each_note():
     first, fail, warn, found = findings.ssh_audit(SSH)
     assert (first, fail, warn, len(found)) == ("mlkem768x25519-sha256", 2, 2, 4)
@@ -165,6 +177,13 @@ def test_a_finding_without_a_reason_is_told():
     assert json.loads(last_line(Audit(), after, {one.key: "why"}))["unexplained"] == 0
     text = page(Audit(lynis=60), after, {"lynis": "3.1.4"}, "2026-11-22", {one.key: "why | not"})
     assert "| Lynis, hardening index | 60 | 80 | ≥ 90 |" in text and "no reason" not in text
+
+
+def test_a_pattern_explains_many_and_nothing_else():
+    found = [Finding("container", f"shop/{name} 5.14 restarts", "x") for name in ("web", "api")]
+    found.append(Finding("container", "shop/web 4.1 root", "y"))
+    told = findings.explained(found, {"container shop/* 5.14 restarts": "why"})
+    assert len(told["container shop/* 5.14 restarts"]) == 2 and told[""] == found[2:]
 
 
 def test_an_audit_comes_back_from_its_file():
