@@ -29,6 +29,7 @@ def sshd(host) -> dict[str, str]:
         ("clientaliveinterval", "300"),
         ("clientalivecountmax", "2"),
         ("tcpkeepalive", "no"),
+        ("maxstartups", "10:30:60"),
     ],
 )
 def test_sshd_setting(sshd, keyword, value):
