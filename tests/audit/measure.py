@@ -52,7 +52,8 @@ def versions(ground: Ground) -> dict[str, str]:
     found = dict(line.split() for line in listing.splitlines())
     found["gixy-ng"] = importlib.metadata.version("gixy-ng")
     said = ground.host("sh", "-c", '. /etc/os-release; echo "$PRETTY_NAME"; uname -r; ssh -V 2>&1')
-    found["host"], found["kernel"], found["OpenSSH"] = said.strip().splitlines()
+    found["host"], kernel, ssh = said.strip().splitlines()
+    found["kernel"], found["OpenSSH"] = kernel.split("-")[0], ssh.split(",")[0].split()[0].removeprefix("OpenSSH_")
     found["Docker"] = ground.host("docker", "version", "-f", "{{.Server.Version}}").strip()
     return found
 
