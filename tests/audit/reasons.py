@@ -93,8 +93,10 @@ REASONS: dict[str, str] = {
         "without root, and they do not start."
     ),
     # -- Lynis: services ------------------------------------------------------------------------------------------
-    "lynis BOOT-5180": "Asks for a runlevel of System V; what starts at boot are units of systemd, which Lynis lists in another test.",
-    "lynis BOOT-5264": ("Units are the distribution's: restrictions laid over them break with its next version."),
+    "lynis BOOT-5180": (
+        "Asks for a runlevel of System V; what starts at boot are units of systemd, which Lynis lists in another test."
+    ),
+    "lynis BOOT-5264": "Units are the distribution's: restrictions laid over them break with its next version.",
     "lynis FIRE-4513": "Rules without a packet so far: a firewall has rules for what did not happen yet.",
     "lynis LOGG-2154": "Where logs go is the operator's choice; the journal is kept on the host, with limits.",
     "lynis SSH-7408 AllowTcpForwarding": (
