@@ -25,13 +25,18 @@ for unit in fail2ban.service unattended-upgrades.service systemd-timesyncd.servi
 done
 say ready_units "$ready"
 
-# Files of root that others may read, write or search.
+# Files and directories of root that others may read or search. A directory that is not there yet counts as open: the
+# next package with a job would make it so.
 loose=
-for file in /etc/crontab /etc/cron.d /etc/cron.hourly /etc/cron.daily /etc/cron.weekly /etc/cron.monthly \
-    /etc/ssh/sshd_config; do
+for file in /etc/crontab /etc/ssh/sshd_config; do
     [ -n "$(find "$file" -maxdepth 0 -perm /077 2>/dev/null)" ] && loose="$loose $file"
 done
 say loose_files "$loose"
+loose=
+for directory in /etc/cron.d /etc/cron.hourly /etc/cron.daily /etc/cron.weekly /etc/cron.monthly; do
+    [ -d "$directory" ] && [ -z "$(find "$directory" -maxdepth 0 -perm /077)" ] || loose="$loose $directory"
+done
+say loose_directories "$loose"
 
 connecting=${SUDO_USER:-$(id -un)}
 say connecting_user "$connecting"

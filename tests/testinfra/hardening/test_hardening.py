@@ -135,6 +135,6 @@ def test_banner_stands_before_a_login(host, path):
     assert "Authorized access only." in host.file(path).content_string
 
 
-@pytest.mark.parametrize("path", ["/etc/cron.daily", "/etc/ssh/sshd_config"])
+@pytest.mark.parametrize("path", ["/etc/cron.d", "/etc/cron.daily", "/etc/ssh/sshd_config"])
 def test_files_of_root_are_closed_to_others(host, path):
     assert host.file(path).mode & 0o077 == 0
