@@ -6,7 +6,7 @@ export PATH := $(BIN):$(PATH)
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.build/collections
 export PYTHONPATH := $(CURDIR)/tests:$(CURDIR)/.build/collections
 
-.PHONY: help setup setup-test demo clean test lint unit sanity molecule integration e2e docs soak trials
+.PHONY: help setup setup-test demo clean test lint unit sanity molecule integration e2e docs soak trials audit
 .PHONY: bench bench-converge bench-rollout bench-migration bench-backup bench-firewall
 
 help: ## this list
@@ -54,6 +54,9 @@ soak: setup-test ## the long forms of the tests
 
 trials: setup-test ## take each protection of a rollout out and see its test fail (NAME=… for one)
 	@$(BIN)/python -m trials $(NAME)
+
+audit: setup-test ## Lynis, ssh-audit, testssl.sh, nmap, gixy on a host, before and after (WRITE=1: docs/audit.md)
+	@$(BIN)/python -m audit $(if $(WRITE),--write)
 
 bench: bench-converge bench-rollout bench-migration bench-backup bench-firewall ## all benches
 

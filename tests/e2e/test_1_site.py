@@ -14,6 +14,9 @@ import time
 from pathlib import Path
 
 import pytest
+from audit import docker_bench
+from audit.findings import unexplained
+from audit.reasons import REASONS
 
 from lab.leaks import leaks, secrets_of
 from lab.shell import docker, wait_for
@@ -225,6 +228,14 @@ def test_published_ports_do_not_walk_past_the_firewall(site, lab):
     assert seen4 == {22, 80, 443}, seen4
     assert seen6 <= {22, 80, 443}, seen6
     assert 22 in seen6, "IPv6 was not scanned at all"
+
+
+def test_containers_are_as_the_cis_benchmark_wants_them(site):
+    """Every container, the edge's and the relay's too; what differs has a reason in docs/audit.md (`make audit`)."""
+    inspected = json.loads(site.sh("docker ps -q | xargs docker inspect"))
+    assert {"landfall-edge", "landfall-relay-jarvis-default"} <= {one["Name"].lstrip("/") for one in inspected}
+    found = [finding for one in inspected for finding in docker_bench.container(one)]
+    assert not [finding.key for finding in unexplained(found, REASONS)]
 
 
 def test_renewal_under_way_drops_nothing(site, lab):

@@ -85,6 +85,7 @@ OCTETS = {
     "backup": 94,
     "drill": 93,
     "harden": 92,
+    "audit": 91,
     "bans": 90,
 }
 DNS, ACME, REGISTRY, S3, ACME_SHORT, APT_REPO, HOST = 2, 3, 4, 5, 6, 7, 10

@@ -24,6 +24,8 @@ NETWORK_LABEL = "landfall.edge=true"
 STOP_S = 5
 #: Where journald takes syslog messages on the host; systemd holds the socket, so it outlives a restart of journald.
 HOST_JOURNAL = "/run/systemd/journal/dev-log"
+#: Processes of the container: workers of two configurations, the health check and those of `docker exec`.
+PIDS = 512
 IMAGE = "nginxinc/nginx-unprivileged:1.30"
 
 
@@ -128,6 +130,7 @@ def _compose(config: EdgeConfig, networks: Sequence[str], label: str) -> str:
         "    cap_drop: [ALL]",
         '    security_opt: ["no-new-privileges:true"]',
         f"    mem_limit: {quote(config.memory)}",
+        f"    pids_limit: {PIDS}",
         # Not SIGQUIT: nginx would wait for idle connections, too (keepalive_min_timeout), and listen no more meanwhile.
         "    stop_signal: SIGTERM",
         f"    stop_grace_period: {STOP_S}s",

@@ -66,7 +66,7 @@ class EdgeSettings:
     :param maintenance_retry_after: seconds a client is told to wait while a stack is under maintenance
     :param maintenance_message: the sentence on the maintenance page
     :param journal: tell the host's journal of refused requests (400, 401, 403, 404, 429), for fail2ban
-    :param gzip: compress text
+    :param gzip: compress text; with it, what a page holds of a secret may be guessed by its length (BREACH)
     :param worker_connections: connections of each worker; a request takes four
     :param worker_processes: number of workers, or ``auto``
     """
@@ -101,7 +101,7 @@ class EdgeSettings:
     maintenance_retry_after: int = 120
     maintenance_message: str = "We are working on it and will be back in a few minutes."
     journal: bool = False
-    gzip: bool = True
+    gzip: bool = False
     worker_connections: int = 8192
     worker_processes: str = "auto"
 

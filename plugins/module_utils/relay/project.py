@@ -18,6 +18,8 @@ STACK_LABEL = "landfall.relay.stack"
 KEY_LABEL = "landfall.relay.network"
 INDEX_LABEL = "landfall.relay.index"
 MEMORY = "256m"
+#: Processes of a container: workers of two configurations and those of `docker exec`.
+PIDS = 512
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ def _service(stack: str, network: RelayNetwork, index: int, image: str, user: st
         "    cap_drop: [ALL]",
         '    security_opt: ["no-new-privileges:true"]',
         f"    mem_limit: {quote(MEMORY)}",
+        f"    pids_limit: {PIDS}",
         # Not SIGQUIT: nginx would wait for idle connections, too (keepalive_min_timeout), and listen no more meanwhile.
         "    stop_signal: SIGTERM",
         "    stop_grace_period: 5s",

@@ -25,6 +25,19 @@ for unit in fail2ban.service unattended-upgrades.service systemd-timesyncd.servi
 done
 say ready_units "$ready"
 
+# Files and directories of root that others may read or search. A directory that is not there yet counts as open: the
+# next package with a job would make it so.
+loose=
+for file in /etc/crontab /etc/ssh/sshd_config; do
+    [ -n "$(find "$file" -maxdepth 0 -perm /077 2>/dev/null)" ] && loose="$loose $file"
+done
+say loose_files "$loose"
+loose=
+for directory in /etc/cron.d /etc/cron.hourly /etc/cron.daily /etc/cron.weekly /etc/cron.monthly; do
+    [ -d "$directory" ] && [ -z "$(find "$directory" -maxdepth 0 -perm /077)" ] || loose="$loose $directory"
+done
+say loose_directories "$loose"
+
 connecting=${SUDO_USER:-$(id -un)}
 say connecting_user "$connecting"
 users=
@@ -71,6 +84,13 @@ say ssh_service "$(systemctl is-active ssh.service 2>/dev/null)"
 configured=$(printf '%s\n' "$config" | sed -n 's/^port //p')
 say ssh_ports "$(printf '%s\n%s\n' "$listening" "$configured" | grep -E '^[0-9]+$' | sort -un)"
 say ssh_include "$(grep -Eqi '^[[:space:]]*Include[[:space:]].*sshd_config\.d' /etc/ssh/sshd_config && echo yes || echo no)"
+
+# The host's own keys, by kind and length.
+bits=
+for file in $(printf '%s\n' "$config" | sed -n 's/^hostkey //p'); do
+    bits="$bits $(ssh-keygen -lf "$file" 2>/dev/null | sed -n 's/^\([0-9]*\) .*(\([A-Z0-9]*\))$/\2=\1/p')"
+done
+say host_key_bits "$bits"
 
 # Who can log in with a key. A key with a forced command (cloud images put one on root) is no login.
 files=$(printf '%s\n' "$config" | sed -n 's/^authorizedkeysfile //p')

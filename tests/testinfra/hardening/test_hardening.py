@@ -25,6 +25,11 @@ def sshd(host) -> dict[str, str]:
         ("allowagentforwarding", "no"),
         ("maxauthtries", "3"),
         ("logingracetime", "30"),
+        ("loglevel", "VERBOSE"),
+        ("clientaliveinterval", "300"),
+        ("clientalivecountmax", "2"),
+        ("tcpkeepalive", "no"),
+        ("maxstartups", "10:30:60"),
     ],
 )
 def test_sshd_setting(sshd, keyword, value):
@@ -40,6 +45,12 @@ def test_key_exchange_is_post_quantum_and_modern(sshd):
     names = sshd["kexalgorithms"].split(",")
     assert names[0].startswith(("mlkem768", "sntrup761"))
     assert not [name for name in names if name.endswith("sha1") or "nistp" in name]
+
+
+def test_only_strong_host_keys_are_offered(host, sshd):
+    names = sshd["hostkeyalgorithms"].split(",")
+    assert names[0] == "ssh-ed25519" and "rsa-sha2-512" in names
+    assert not [name for name in names if name.startswith("ecdsa-") or name == "ssh-rsa"]
 
 
 def test_sshd_answers(host):
@@ -105,3 +116,25 @@ def test_journal_is_limited(host):
 )
 def test_kernel_parameter(host, key, value):
     assert host.sysctl(key) == value
+
+
+@pytest.mark.parametrize("name", ["dccp", "sctp", "usb-storage"])
+def test_module_is_not_loaded(host, name):
+    # What modprobe itself would do, whether this kernel has the module or not.
+    said = host.check_output("/usr/sbin/modprobe --showconfig | tr - _")
+    assert f"install {name.replace('-', '_')} /bin/false" in said
+
+
+def test_a_crash_leaves_no_memory_image(host):
+    assert host.check_output("su -s /bin/sh -c 'ulimit -H -c' nobody") == "0"
+    assert "Storage=none" in host.check_output("systemd-analyze cat-config systemd/coredump.conf")
+
+
+@pytest.mark.parametrize("path", ["/etc/issue", "/etc/issue.net"])
+def test_banner_stands_before_a_login(host, path):
+    assert "Authorized access only." in host.file(path).content_string
+
+
+@pytest.mark.parametrize("path", ["/etc/cron.d", "/etc/cron.daily", "/etc/ssh/sshd_config"])
+def test_files_of_root_are_closed_to_others(host, path):
+    assert host.file(path).mode & 0o077 == 0

@@ -147,6 +147,11 @@ def test_the_generation_is_the_hash_of_the_content():
     assert sealed(render([stack(route(upstreams=("shop-web-2",)))]))[0] != first
 
 
+@pytest.mark.parametrize(("wanted", "there"), [({}, False), ({"gzip": True}, True)])
+def test_text_is_compressed_only_when_asked_for(wanted, there):
+    assert ("gzip on;" in render([], settings=EdgeSettings.from_dict(wanted))["nginx.conf"]) == there
+
+
 def test_no_stack_at_all_renders_the_defaults():
     files = render([])
     assert list(files) == ["nginx.conf"] and "ssl_reject_handshake on;" in files["nginx.conf"]

@@ -106,6 +106,7 @@ def test_compose_gives_the_names_and_nothing_to_the_outside():
     project = yaml.safe_load(compose(SPEC, [Place(NAME, "default", 1, aliases(NET))], IMAGE, USER, ROOT))
     one = project["services"]["landfall-relay-jarvis-default"]
     assert one["networks"] == {"default": {"aliases": ["auth", "login", "web"]}} and "ports" not in one
+    assert one["pids_limit"] == 512 and one["cap_drop"] == ["ALL"] and one["read_only"] is True
     assert project["networks"] == {"default": {"name": "jarvis_default", "external": True}}
     assert one["labels"]["landfall.relay.spec"] == label(SPEC, NET, 1, IMAGE, USER, ROOT)
 
