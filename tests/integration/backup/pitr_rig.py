@@ -27,6 +27,7 @@ class Rig:
         self.root = Path(tempfile.mkdtemp(prefix="landfall-pitr-"))
         self.root.chmod(0o755)
         self.copies: list[str] = []
+        self.spaces = self.root
         self.run("pg_createcluster", "--pgoption", "add_include_dir=conf.d", self.version, self.name)
         self.run("pg_ctlcluster", self.version, self.name, "start")
         (self.root / "store").mkdir()
