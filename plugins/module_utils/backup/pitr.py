@@ -254,8 +254,8 @@ def refuse(wanted: Restore, cluster: str) -> None:
         there = ", ".join(f"{name} in {path}" for name, path in sorted(wanted.tablespaces.items()))
         raise BackupError(
             f"{cluster} has tablespaces outside of its data directory ({there}): it is not restored in place. "
-            "Restore it beside with --as NAME, which gives the copy tablespaces of its own, and take from there what is "
-            "wanted; or drop the original when the copy is right, and go on with the copy"
+            "Restore it beside with --as NAME, which gives the copy tablespaces of its own, and take from there what "
+            "is wanted; or drop the original when the copy is right, and go on with the copy"
         )
 
 

@@ -225,7 +225,8 @@ def test_tablespaces(rig: Rig):
         done = rig.ground.do("restore", "--item", "postgres-main", "--in-place", *words)
         assert done.rc == 1 and f"fast in {rig.spaces}" in done.err and "--as NAME" in done.err, done.said
     assert (
-        rig.sql("SELECT pg_postmaster_start_time()") == began and not rig.data.with_name(f"{rig.name}.partial").exists()
+        rig.sql("SELECT pg_postmaster_start_time()") == began
+    assert not rig.data.with_name(f"{rig.name}.partial").exists()
     )
     place = rig.copy()
     said = rig.ground.good("restore", "--item", "postgres-main", "--as", place)
