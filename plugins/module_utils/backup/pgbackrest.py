@@ -333,6 +333,8 @@ _HINTS = (
     ("CryptoError", "a key or a certificate does not fit"),
     ("do not match the database", "the repository belongs to another cluster: was this one made anew? Restore it in "
                                   "place first, or give the source another name"),
+    ("AccessDenied", "the store denies that to the credential that uploads: give it the right back"),
+    ("[ServiceError] TLS error", "the store does not answer as one"),
     ("InvalidAccessKeyId", "the store refuses the key"),
     ("SignatureDoesNotMatch", "the store refuses the secret"),
     ("Permission denied", "the user postgres must reach the repository"),
