@@ -59,7 +59,8 @@ class Config:
 
     :param restic_password_file: opens the repositories of restic; made by the first backup that needs it
     :param restic_read_days: verifications on so many days read every pack of them
-    :param clusters: what pgBackRest keeps, beside the sets; ``pgbackrest_cipher_file`` opens its repository
+    :param clusters: what pgBackRest keeps, beside the sets; ``pgbackrest_cipher_file`` opens its repository, and
+        ``pgbackrest_ping_url`` hears how they stand
     :param since: when it was written, seconds since 1970, 0 when that is not known
     """
 
@@ -86,11 +87,12 @@ class Config:
     restic_read_days: int = 7
     clusters: tuple[Cluster, ...] = ()
     pgbackrest_cipher_file: str = "/etc/landfall/backup/pgbackrest.key"
+    pgbackrest_ping_url: str = ""
     since: float = 0.0
 
 
 _PLAIN = ("identity_file", "manifest_key_file", "state", "metrics_file", "ping_url", "restic_password_file",
-          "pgbackrest_cipher_file")  # fmt: skip
+          "pgbackrest_cipher_file", "pgbackrest_ping_url")  # fmt: skip
 
 
 def from_dict(raw: Mapping[str, Any]) -> Config:

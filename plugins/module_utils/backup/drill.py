@@ -22,6 +22,10 @@ PROVEN_BY = "orphans"
 SERVER_BYTES = 400_000_000
 
 
+class NotApplicable(Exception):
+    """Raised by a rung that finds that there is nothing for it to prove, with the reason."""
+
+
 @dataclass(frozen=True)
 class Step:
     """A rung to climb. :param needs: rungs that must not have failed; :param reason: why it does not apply, or "" """
@@ -103,6 +107,8 @@ def climb(steps: Sequence[Step], do: Callable[[str], str], clock: Callable[[], f
         began = clock()
         try:
             outcome, detail = PASSED, do(step.name)
+        except NotApplicable as reason:
+            outcome, detail = NOT_APPLICABLE, str(reason)
         except Exception as problem:  # whatever it is, a drill that could not be done is red
             outcome, detail = FAILED, str(problem) or type(problem).__name__
         rungs.append(Rung(step.name, outcome, round(clock() - began, 3), detail))
@@ -114,9 +120,11 @@ class Record:
     """A drill. Times are ISO in UTC; ``finished`` is "" while it goes on, and for ever when it was killed.
 
     :param stored: bytes of the set in the store
+    :param set: its id; of a drill of a cluster the label of the backup
     :param rto: seconds from its start to restored and proven data; None unless all of that passed
-    :param rpo: how old the set was at its start, in seconds: what would be lost
+    :param rpo: seconds that would be lost: how old the set was at its start, or what of a cluster's log was not there
     :param reason: the first thing that failed
+    :param cluster: item that pgBackRest keeps, "" for a drill of a set
     """
 
     id: str
@@ -133,6 +141,12 @@ class Record:
     rto: float | None = None
     rpo: float | None = None
     rungs: tuple[Rung, ...] = field(default_factory=tuple)
+    cluster: str = ""
+
+    @property
+    def subject(self) -> str:
+        """What it was of, for a person."""
+        return f"{self.cluster}, backup {self.set or 'none'}" if self.cluster else f"set {self.set or 'none'}"
 
     def to_json(self) -> bytes:
         """Its text."""
@@ -140,9 +154,9 @@ class Record:
 
     def lines(self) -> list[str]:
         """For a person."""
-        out = [f"{one.outcome:<14}  {one.name:<8}  {one.seconds:6.1f} s  {one.detail}".rstrip() for one in self.rungs]
+        out = [f"{one.outcome:<14}  {one.name:<9}  {one.seconds:6.1f} s  {one.detail}".rstrip() for one in self.rungs]
         verdict = "passed" if self.good else f"FAILED: {self.reason}"
-        out.append(f"drill of set {self.set or 'none'} of {self.stack}: {verdict}")
+        out.append(f"drill of {self.subject} of {self.stack}: {verdict}")
         if self.rto is not None and self.rpo is not None:
             out.append(f"recovery takes {self.rto:.1f} s, and would lose {span(self.rpo)}")
         return out
@@ -163,12 +177,16 @@ def judge(rungs: Sequence[Rung]) -> tuple[bool, str]:
     return (failed is None and bool(rungs), f"{failed.name}: {failed.detail}" if failed else "")
 
 
-def recovered_after(rungs: Sequence[Rung], before: float) -> float | None:
-    """Seconds until the data were restored and proven, None when they were not. :param before: what came before"""
+def recovered_after(rungs: Sequence[Rung], before: float, last: str = PROVEN_BY) -> float | None:
+    """Seconds until the data were restored and proven, None when they were not.
+
+    :param before: what came before
+    :param last: the rung that ends it
+    """
     names = [one.name for one in rungs]
-    if PROVEN_BY not in names:
+    if last not in names:
         return None
-    mine = rungs[: names.index(PROVEN_BY) + 1]
+    mine = rungs[: names.index(last) + 1]
     return None if any(one.outcome in (FAILED, NOT_RUN) for one in mine) else before + sum(one.seconds for one in mine)
 
 

@@ -58,8 +58,7 @@ def page(stack: str, sets: Sequence[KnownSet], drills: Drills, state: metrics.St
         *_state(drills, state, now),
         *_chart("Size of each set", [_set_bar(one, _size) for one in known], size),
         *_chart("Seconds each set took", [_set_bar(one, _duration) for one in known], span),
-        *_chart("Time to recover (RTO), of each drill", [_drill_bar(one, one.rto) for one in ended], span),
-        *_chart("What would be lost (RPO), at each drill", [_drill_bar(one, one.rpo) for one in ended], span),
+        *_measured(ended),
         *(_legend() if known or ended else []),
         *_drills(ended),
         *_rungs(ended),
@@ -69,7 +68,7 @@ def page(stack: str, sets: Sequence[KnownSet], drills: Drills, state: metrics.St
 
 
 def _state(drills: Drills, state: metrics.State, now: float) -> list[str]:
-    told = [metrics.line(state, now), drill_state.line(drills, now)]
+    told = [metrics.line(state, now), *drill_state.lines(drills, now)]
     wrong = (metrics.problems(state, now) if state.run_at else []) + drill_state.problems(drills, now)
     return [f"<p>{escape(one)}</p>" for one in told if one] + [f"<pre>{escape(one)}</pre>" for one in wrong]
 
@@ -105,8 +104,20 @@ def _set_bar(one: KnownSet, value: Callable[[KnownSet], float | None]) -> Bar:
 
 
 def _drill_bar(one: Record, value: float | None) -> Bar:
-    text = f"drill {one.started} of set {one.set or 'none'}: {'passed' if one.good else f'failed, {one.reason}'}"
+    text = f"drill {one.started} of {one.subject}: {'passed' if one.good else f'failed, {one.reason}'}"
     return Bar(one.started[:10], value, "drilled" if one.good else "bad", text)
+
+
+def _measured(drills: Sequence[Record]) -> list[str]:
+    """Of the sets and of each cluster for itself: one is minutes where the other is hours."""
+    out = []
+    for name in sorted({one.cluster for one in drills}):
+        mine, whose = [one for one in drills if one.cluster == name], f" of {name}" if name else ""
+        out += _chart(f"Time to recover (RTO), of each drill{whose}", [_drill_bar(one, one.rto) for one in mine], span)
+        out += _chart(
+            f"What would be lost (RPO), at each drill{whose}", [_drill_bar(one, one.rpo) for one in mine], span
+        )
+    return out
 
 
 # --- the pictures
@@ -169,19 +180,21 @@ def _drills(drills: Sequence[Record]) -> list[str]:
         outcome = ("passed", "") if one.good else (f"failed: {one.reason}", "failed")
         rto = span(one.rto) if one.rto is not None else ""
         rpo = span(one.rpo) if one.rpo is not None else ""
-        rows.append([(one.started, ""), (one.set or "none", ""), outcome, (rto, "number"), (rpo, "number")])
-    return _table("Drills", ("begun", "set", "outcome", "RTO", "RPO"), rows)
+        rows.append([(one.started, ""), (one.subject, ""), outcome, (rto, "number"), (rpo, "number")])
+    return _table("Drills", ("begun", "of", "outcome", "RTO", "RPO"), rows)
 
 
 def _rungs(drills: Sequence[Record]) -> list[str]:
-    if not drills:
-        return []
-    rows = [
-        [(one.name, ""), (one.outcome, "failed" if one.outcome in (FAILED, NOT_RUN) else ""),
-         (f"{one.seconds:.1f} s", "number"), (one.detail, "")]
-        for one in drills[-1].rungs
-    ]  # fmt: skip
-    return _table("The last drill, rung by rung", ("rung", "outcome", "took", "found"), rows)
+    out = []
+    for last in {one.cluster: one for one in drills}.values():
+        rows = [
+            [(one.name, ""), (one.outcome, "failed" if one.outcome in (FAILED, NOT_RUN) else ""),
+             (f"{one.seconds:.1f} s", "number"), (one.detail, "")]
+            for one in last.rungs
+        ]  # fmt: skip
+        title = f"The last drill{f' of {last.cluster}' if last.cluster else ''}, rung by rung"
+        out += _table(title, ("rung", "outcome", "took", "found"), rows)
+    return out
 
 
 def _sets(sets: Sequence[KnownSet]) -> list[str]:

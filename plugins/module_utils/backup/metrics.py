@@ -83,13 +83,16 @@ def textfile(state: State) -> str:
         ("sets", "Complete sets in the first store.", state.sets),
         ("max_age_seconds", "How old the newest verified set may be.", state.max_age),
     )
-    return gauges(state.stack, rows)
+    return gauges(state.stack, [(*row, "") for row in rows])
 
 
-def gauges(stack: str, rows: Iterable[tuple[str, str, float]]) -> str:
-    """Prometheus' text of ``(name, what it means, value)``."""
-    out = []
-    for name, text, value in rows:
+def gauges(stack: str, rows: Iterable[tuple[str, str, float, str]]) -> str:
+    """Prometheus' text of ``(name, what it means, value, cluster)``; a cluster of "" is no label."""
+    out: dict[str, list[str]] = {}
+    for name, text, value, cluster in rows:
         full = f"landfall_backup_{name}"
-        out += [f"# HELP {full} {text}", f"# TYPE {full} gauge", f'{full}{{stack="{stack}"}} {value}']
-    return "\n".join(out) + "\n"
+        label = f',cluster="{cluster}"' if cluster else ""
+        # All series of a name stand together.
+        told = out.setdefault(full, [f"# HELP {full} {text}", f"# TYPE {full} gauge"])
+        told.append(f'{full}{{stack="{stack}"{label}}} {value}')
+    return "\n".join(line for told in out.values() for line in told) + "\n"

@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..compose.values import seconds
-from .layout import item_name
+from .drill_config import Check, checks_of
+from .layout import PROBE, item_name
 from .ports import BackupError
 
 ENGINE = "pgbackrest"
@@ -24,7 +25,8 @@ FULL, INCREMENTAL = "full", "incr"
 LOCKED = 50
 LABEL = re.compile(r"^[0-9]{8}-[0-9]{6}F(_[0-9]{8}-[0-9]{6}[DI])?$")
 _CLUSTER = re.compile(r"^([1-9][0-9]?)/([a-zA-Z0-9][a-zA-Z0-9_.-]*)$")
-_OPTIONS = {"kind", "engine", "name", "cluster", "keep_full", "archive_timeout", "max_lag", "restart", "processes"}
+_OPTIONS = {"kind", "engine", "name", "cluster", "keep_full", "archive_timeout", "max_lag", "restart", "processes",
+            "drill"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Cluster:
     :param archive_timeout: a segment of the log is closed after that time
     :param max_lag: so much may be lost before it is an alarm
     :param restart: a restart for archive_mode may be done by the set-up
+    :param checks: what a drill asks the restored data
     """
 
     name: str
@@ -46,6 +49,7 @@ class Cluster:
     max_lag: float = 900.0
     restart: bool = True
     processes: int = 2
+    checks: tuple[Check, ...] = ()
 
     @property
     def id(self) -> str:
@@ -78,6 +82,7 @@ def parse(raw: Mapping[str, Any]) -> Cluster:
             name, int(found[1]), found[2], int(raw.get("keep_full", Cluster.keep_full)),
             int(seconds(str(raw.get("archive_timeout", "300s")))), seconds(str(raw.get("max_lag", "15m"))),
             bool(raw.get("restart", True)), int(raw.get("processes", Cluster.processes)),
+            tuple(replace(one, item=name) for one in checks_of("", raw.get("drill") or ())),
         )  # fmt: skip
     except ValueError as problem:
         raise BackupError(f"source {name}: {problem}") from problem
@@ -96,6 +101,11 @@ def parse(raw: Mapping[str, Any]) -> Cluster:
 def stanza(stack: str, cluster: Cluster) -> str:
     """Its name in the repository."""
     return f"{stack}-{cluster.name}"
+
+
+def probe(stack: str, cluster: Cluster) -> str:
+    """The key of an object that a drill writes to the repository and tries to delete; pgBackRest passes it over."""
+    return f"{stack}.{ENGINE}/archive/{stanza(stack, cluster)}/{PROBE}"
 
 
 def conf_path(stack: str, cluster: Cluster) -> str:
@@ -289,6 +299,18 @@ def info(out: str) -> Info:
         raise BackupError(f"what pgbackrest info prints cannot be read: {words[:600]}") from problem
 
 
+def tablespaces(out: str) -> dict[str, str]:
+    """Name → path, of ``info --set=LABEL --output=json``. :raises BackupError: it cannot be read"""
+    try:
+        (said,) = json.loads(out, strict=False)
+        (backup,) = said["backup"]
+        return {str(one["name"]): str(one["destination"]) for one in backup.get("tablespace") or ()}
+    except (ValueError, KeyError, TypeError) as problem:
+        raise BackupError(
+            f"what pgbackrest info prints of a backup cannot be read: {printable(out)[:300]}"
+        ) from problem
+
+
 _VERIFIED = re.compile(r"backup: (\S+), status: ([a-z -]+)")
 
 
@@ -311,6 +333,8 @@ _HINTS = (
     ("CryptoError", "a key or a certificate does not fit"),
     ("do not match the database", "the repository belongs to another cluster: was this one made anew? Restore it in "
                                   "place first, or give the source another name"),
+    ("AccessDenied", "the store denies that to the credential that uploads: give it the right back"),
+    ("[ServiceError] TLS error", "the store does not answer as one"),
     ("InvalidAccessKeyId", "the store refuses the key"),
     ("SignatureDoesNotMatch", "the store refuses the secret"),
     ("Permission denied", "the user postgres must reach the repository"),

@@ -220,11 +220,13 @@ class Restore:
     :param backup: it begins from
     :param target: moment to which the log is followed, None for its end
     :param cluster: the new one beside, "" for in place
+    :param tablespaces: that lie outside of the data directory, name → path
     """
 
     backup: Taken
     target: datetime | None = None
     cluster: str = ""
+    tablespaces: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def room(self) -> int:
@@ -241,6 +243,20 @@ class Restore:
                 "--target-action=promote",
             ]
         return [*out, "--archive-mode=off"] if self.cluster else out
+
+
+def refuse(wanted: Restore, cluster: str) -> None:
+    """Before anything is done. :param cluster: version/name of the original. :raises BackupError: it would lose data
+
+    In place all is fetched while the original still runs, and that holds its tablespaces where they would go.
+    """
+    if wanted.tablespaces and not wanted.cluster:
+        there = ", ".join(f"{name} in {path}" for name, path in sorted(wanted.tablespaces.items()))
+        raise BackupError(
+            f"{cluster} has tablespaces outside of its data directory ({there}): it is not restored in place. "
+            "Restore it beside with --as NAME, which gives the copy tablespaces of its own, and take from there what "
+            "is wanted; or drop the original when the copy is right, and go on with the copy"
+        )
 
 
 def copy_name(text: str) -> str:

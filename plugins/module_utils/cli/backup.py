@@ -13,8 +13,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 
-from ..backup import catalogue, drill_state, layout, metrics
+from ..backup import catalogue, drill_state, layout, metrics, pgbackrest
 from ..backup.catalogue import KnownSet
 from ..backup.drill import Record
 from ..backup.pgbackrest import ENGINE
@@ -67,6 +68,9 @@ def parser() -> argparse.ArgumentParser:
         "--escrow", default="", metavar="FILE", help="escrow identity, to prove that it opens the set; -: stdin"
     )
     proof.add_argument("--trigger", default="hand", help="who asked for it, for the record")
+    proof.add_argument(
+        "--engine", choices=("all", "sets", ENGINE), default="all", help="sets, or the clusters' backups"
+    )
     proof.add_argument("--sweep", action="store_true", help="only take away what a killed drill left")
     proof.add_argument("--json", action="store_true", help="for programs")
     for one in (shown, check, prune, back, proof):
@@ -109,12 +113,12 @@ def _setup(args: argparse.Namespace, backup: Backup) -> int:
 
 
 def _watch(args: argparse.Namespace, backup: Backup) -> int:
-    return backup_pitr.watch(backup.config, _say)
+    return backup_pitr.watch(backup, _say)
 
 
 def _run(args: argparse.Namespace, backup: Backup) -> int:
     if args.engine == ENGINE:
-        return backup_pitr.run(args, backup.config, _say)
+        return backup_pitr.run(args, backup, _say)
     outcome = backup.run(args.trigger, args.accept_size)
     for problem in outcome.problems:
         print(f"landfall backup run: {problem}", file=sys.stderr)
@@ -125,7 +129,7 @@ def _run(args: argparse.Namespace, backup: Backup) -> int:
 
 def _list(args: argparse.Namespace, backup: Backup) -> int:
     known = backup.catalogue(backup.store(args.store))
-    table, plain, rc = backup_pitr.rows(backup.config) if backup.config.clusters else ([], [], 0)
+    table, plain, rc = backup_pitr.rows(backup) if backup.config.clusters else ([], [], 0)
     if args.json:
         print(json.dumps([*(_plain(one) for one in known.sets), *plain], indent=2, sort_keys=True))
     else:
@@ -250,10 +254,21 @@ def _drill(args: argparse.Namespace, backup: Backup) -> int:
         return 0
     if args.json:
         backup.say = lambda text: print(text, file=sys.stderr, flush=True)
-    with _escrow(args.escrow) as escrow:
-        record = drills.run(args.store, args.sid, args.trigger, args.identity, escrow)
-    print(record.to_json().decode() if args.json else "\n".join(record.lines()))
-    return 0 if record.good else 1
+    records: list[Record] = []
+    # A label names a backup of a cluster, an id a set: then nothing else is drilled.
+    label = bool(pgbackrest.LABEL.match(args.sid))
+    if args.engine != ENGINE and not label:
+        with _escrow(args.escrow) as escrow:
+            records.append(drills.run(args.store, args.sid, args.trigger, args.identity, escrow))
+    if args.engine == ENGINE or label or (args.engine == "all" and args.sid == "latest" and backup.config.clusters):
+        records += backup_pitr.drill(args, backup, drills)
+    if args.json:
+        first, *others = records
+        more = {"others": [asdict(one) for one in others]} if others else {}
+        print(json.dumps({**asdict(first), **more}, indent=1, sort_keys=True))
+    else:
+        print("\n".join(line for one in records for line in one.lines()))
+    return 0 if all(one.good for one in records) else 1
 
 
 @contextlib.contextmanager

@@ -15,10 +15,13 @@ from typing import Any
 
 from ..backup import pgbackrest, pitr
 from ..backup.config import Config
+from ..backup.drill import Record
 from ..backup.layout import stamp
 from ..backup.pgbackrest import Cluster, Info
 from ..backup.pitr import Restore, Seen
 from ..backup.ports import BackupError
+from ..clients.backup_drill import Drills
+from ..clients.backup_host import Backup
 from ..clients.backup_lock import host_lock
 from ..clients.pgbackrest import PgBackRest
 from ..clients.pgbackrest_restore import ClusterRestore, lost
@@ -55,26 +58,45 @@ def setup(args: argparse.Namespace, config: Config, say: Say) -> int:
     return 0
 
 
-def run(args: argparse.Namespace, config: Config, say: Say) -> int:
-    """A backup of each cluster. One that fails does not keep the others from theirs."""
-    well = True
+def run(args: argparse.Namespace, backup: Backup, say: Say) -> int:
+    """A backup of each cluster. One that fails does not keep the others from theirs, and is not pruned."""
+    config, well, seen = backup.config, True, []
     with _alone(config, "run"):
         for keeper in keepers(config, say):
             try:
                 made = keeper.backup(pgbackrest.FULL if args.full else pgbackrest.INCREMENTAL)
                 say(f"{keeper.cluster.name}: backup {made.label} ({made.type}), {made.stored} bytes added")
+                if config.prune:
+                    say(f"{keeper.cluster.name}: {keeper.expire(apply=True)}")
             except BackupError as problem:
                 well = False
                 print(f"landfall backup run: {problem}", file=sys.stderr)
-            keeper.look()
+            seen.append(keeper.look())
+    _heard(backup, well and not pitr.problems(seen, time.time()))
     return 0 if well else 1
 
 
-def watch(config: Config, say: Say) -> int:
-    """Look at each archive, record it, and say what is wrong."""
-    seen = [keeper.look() for keeper in keepers(config, say)]
+def watch(backup: Backup, say: Say) -> int:
+    """Look at each archive, record it, and say what is wrong, here and to the dead-man's switch."""
+    seen = [keeper.look() for keeper in keepers(backup.config, say)]
     say("\n".join(pitr.lines(seen)))
-    return _wrong(seen)
+    rc = _wrong(seen)
+    _heard(backup, rc == 0)
+    return rc
+
+
+def _heard(backup: Backup, well: bool) -> None:
+    """Both timers tell the one switch the same: how all clusters stand."""
+    url = backup.config.pgbackrest_ping_url
+    if url:
+        backup.ping(url if well else f"{url}/fail")
+
+
+def drill(args: argparse.Namespace, backup: Backup, drills: Drills) -> list[Record]:
+    """A drill of each cluster. What cannot be begun is red, too."""
+    return [
+        drills.cluster(keeper, args.sid, args.trigger, args.identity) for keeper in keepers(backup.config, backup.say)
+    ]
 
 
 def _wrong(seen: list[Seen]) -> int:
@@ -84,9 +106,11 @@ def _wrong(seen: list[Seen]) -> int:
     return 1 if wrong else 0
 
 
-def rows(config: Config) -> tuple[list[tuple[str, ...]], list[dict[str, Any]], int]:
+def rows(backup: Backup) -> tuple[list[tuple[str, ...]], list[dict[str, Any]], int]:
     """Lines of a table, the same for programs, and the exit code."""
-    lines: list[tuple[str, ...]] = [("CLUSTER", "BACKUP", "TYPE", "STATE", "ENDED", "BYTES", "ADDED")]
+    config = backup.config
+    drilled = {(one.cluster, one.set): one for one in backup.drills().records if one.finished}
+    lines: list[tuple[str, ...]] = [("CLUSTER", "BACKUP", "TYPE", "STATE", "DRILL", "ENDED", "BYTES", "ADDED")]
     plain: list[dict[str, Any]] = []
     seen = []
     for keeper in keepers(config, lambda text: None):
@@ -95,15 +119,18 @@ def rows(config: Config) -> tuple[list[tuple[str, ...]], list[dict[str, Any]], i
         try:
             found = keeper.info()
         except BackupError as problem:
-            lines.append((keeper.cluster.name, "unknown", "", str(problem).split("\n")[0], "", "", ""))
+            lines.append((keeper.cluster.name, "unknown", "", str(problem).split("\n")[0], "", "", "", ""))
         for one in reversed(found.backups):
             state = _state(one, now)
-            lines.append(
-                (keeper.cluster.name, one.label, one.type, state, stamp(one.ended), str(one.size), str(one.stored))
-            )
+            last = drilled.get((keeper.cluster.name, one.label))
+            came = "" if last is None else "passed" if last.good else "failed"
+            facts = (one.type, state, came, stamp(one.ended), str(one.size), str(one.stored))
+            lines.append((keeper.cluster.name, one.label, *facts))
             plain.append(
                 {"id": one.label, "engine": pgbackrest.ENGINE, "cluster": keeper.cluster.name, "type": one.type,
-                 "state": state, "taken": stamp(one.ended), "bytes": one.stored, "lag": now.lag}
+                 "state": state, "taken": stamp(one.ended), "bytes": one.stored, "lag": now.lag,
+                 "drill": {"good": last.good, "started": last.started, "rto": last.rto, "reason": last.reason or None}
+                 if last else None}
             )  # fmt: skip
     return lines, plain, _wrong(seen)
 
@@ -152,7 +179,8 @@ def restore(args: argparse.Namespace, config: Config, say: Say) -> int:
         if server is not None and not args.plan:
             Setup(keeper, say).configure(server)
         chosen = pitr.choose(keeper.info(), args.sid, target, keeper.seen().damaged, time.time())
-        wanted = Restore(chosen, target, place)
+        wanted = Restore(chosen, target, place, keeper.tablespaces(chosen.label))
+        pitr.refuse(wanted, asked[0].id)
         where = f"beside, as cluster {asked[0].version}/{place}" if place else "in place, and kept aside what is there"
         until = f"{target:%Y-%m-%d %H:%M:%S.%f}Z" if target else "the end of its log"
         say(f"{asked[0].id} from backup {chosen.label} to {until}, {where}; it needs {wanted.room} bytes")

@@ -90,7 +90,7 @@ class StackRow:
     maintenance: bool
     problems: tuple[str, ...]
     backup: str = ""
-    drill: str = ""
+    drills: tuple[str, ...] = ()
     archives: tuple[str, ...] = ()
 
 
@@ -163,7 +163,7 @@ def summarise(stack: Gathered, certificates: Sequence[Certificate], now: float =
         maintenance=stack.maintenance,
         problems=tuple(problems),
         backup=metrics.line(stack.backup, now) if stack.backup else "",
-        drill=drill_state.line(stack.drills, now) if stack.drills else "",
+        drills=tuple(drill_state.lines(stack.drills, now)) if stack.drills else (),
         archives=tuple(pitr.lines(stack.archives)),
     )
 
@@ -226,7 +226,7 @@ def render(rows: Sequence[StackRow], host: Sequence[str] = ()) -> list[str]:
         out += [f"  {line}" for line in _table(row.services)]
         out += [f"  {line}" for line in row.routes]
         out += [f"  certificate {line}" for line in row.certificates]
-        out += [f"  {line}" for line in (row.backup, row.drill, *row.archives) if line]
+        out += [f"  {line}" for line in (row.backup, *row.drills, *row.archives) if line]
         out += [f"  ! {line}" for line in row.problems]
         out.append("")
     return [*out, advice(rows, host)]

@@ -353,7 +353,8 @@ class Backup:
 
     def drills(self) -> Drills:
         """The drills that are recorded on this host."""
-        return drill_records.read(self.state_dir, self.config.stack, self.config.drill.max_age, self.config.since)
+        c = self.config
+        return drill_records.read(self.state_dir, c.stack, c.drill.max_age, c.since, [one.name for one in c.clusters])
 
     def write_history(self) -> None:
         """The page of all sets and drills."""

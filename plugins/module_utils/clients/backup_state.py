@@ -59,4 +59,4 @@ def set_up(stack: str, config_dir: str = CONFIG_DIR) -> tuple[metrics.State, Dri
         pass
     known = {one.name: one for one in read_seen(directory, stack)}
     seen = tuple(known.get(name, Seen(name)) for name in kept)
-    return read_state(directory, stack), drill_records.read(directory, stack, seconds(max_age), since), seen
+    return read_state(directory, stack), drill_records.read(directory, stack, seconds(max_age), since, kept), seen

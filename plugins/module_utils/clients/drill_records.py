@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 
 from ..backup.drill import Record, record_from_json
 from ..backup.drill_state import Drills
@@ -31,11 +32,11 @@ def write(state: str, record: Record) -> None:
             os.unlink(os.path.join(where, name))
 
 
-def read(state: str, stack: str, max_age: float = 0.0, since: float = 0.0) -> Drills:
+def read(state: str, stack: str, max_age: float = 0.0, since: float = 0.0, clusters: Sequence[str] = ()) -> Drills:
     """All of them, oldest first."""
     found = []
     where = directory(state, stack)
     for name in sorted(os.listdir(where)) if os.path.isdir(where) else []:
         with contextlib.suppress(OSError), open(os.path.join(where, name), encoding="utf-8") as file:
             found.append(record_from_json(file.read()))
-    return Drills(stack, tuple(one for one in found if one is not None), max_age, since)
+    return Drills(stack, tuple(one for one in found if one is not None), max_age, since, tuple(clusters))

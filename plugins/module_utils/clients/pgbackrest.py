@@ -65,6 +65,17 @@ class PgBackRest:
         except BackupError as problem:
             raise BackupError(f"{self.cluster.name}: {problem}") from problem
 
+    def tablespaces(self, label: str) -> dict[str, str]:
+        """Those of a backup that lie outside of the data directory: name → path."""
+        rc, out, err = self.call("info", f"--set={label}", "--output=json", _QUIET)
+        if rc:
+            raise BackupError(f"{self.cluster.name}: pgbackrest info: {pgbackrest.said(err or out)}")
+        return pgbackrest.tablespaces(out)
+
+    def segment_from(self, data: str) -> str:
+        """The restore_command of a server whose data directory is there."""
+        return " ".join(pgbackrest.command(self.stack, self.cluster, f"--pg1-path={data}", "archive-get", "%f", '"%p"'))
+
     # --- what it does
 
     def backup(self, kind: str) -> Taken:

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Sequence
 
 from ..backup import pgbackrest, pitr
 from ..backup.layout import stamp
@@ -59,10 +60,15 @@ class ClusterRestore:
         copy = DebianCluster(self._c.version, wanted.cluster)
         data = f"/var/lib/postgresql/{copy.version}/{copy.name}"
         self._clear(copy, data)
-        partial = f"{data}.partial"
+        partial, spaces = f"{data}.partial", _spaces(data)
+        if wanted.tablespaces and os.path.exists(spaces) and not os.path.exists(partial):
+            raise BackupError(f"{spaces} is there already; remove it, or choose another name")
         self._room(wanted, partial)
         self.flush(wanted)
-        self._fetch(wanted, partial, data)
+        if wanted.tablespaces and not os.path.isdir(spaces):
+            os.mkdir(spaces, 0o700)
+            os.chown(spaces, *owner())
+        self._fetch(wanted, partial, data, [f"--tablespace-map-all={spaces}"] if wanted.tablespaces else [])
         settings = {"archive_mode": "off", **self._needed(copy, partial)}
         write_atomic(os.path.join(partial, MARK), f"{self._c.id} {wanted.backup.label}\n", 0o600, *owner())
         os.rename(partial, data)
@@ -77,6 +83,8 @@ class ClusterRestore:
         at = copy.server()
         self._say(f"{copy.id}: port {at.port}, data in {at.data}; it does not archive. Away with it: pg_dropcluster "
                   f"--stop {copy.version} {copy.name}")  # fmt: skip
+        if wanted.tablespaces:
+            self._say(f"its tablespaces ({', '.join(sorted(wanted.tablespaces))}) lie in {spaces}: away with that, too")
 
     def _clear(self, copy: DebianCluster, data: str) -> None:
         """Refuse what is somebody's; take away what a killed restore left."""
@@ -96,6 +104,7 @@ class ClusterRestore:
     def _drop(copy: DebianCluster) -> None:
         if copy.find():
             run(["pg_dropcluster", "--stop", str(copy.version), copy.name], f"{copy.id} cannot be dropped")
+            shutil.rmtree(_spaces(f"/var/lib/postgresql/{copy.version}/{copy.name}"), ignore_errors=True)
 
     def _adopt(self, copy: DebianCluster, data: str, port: int, settings: dict[str, str]) -> None:
         # Debian keeps these files in /etc, so that no backup of the cluster has them.
@@ -192,8 +201,8 @@ class ClusterRestore:
         if free < wanted.room:
             raise BackupError(f"no room for the restore: {wanted.room} bytes are needed in {where}, {free} are free")
 
-    def _fetch(self, wanted: Restore, partial: str, data: str) -> None:
-        """The backup into a directory that is going to be ``data``."""
+    def _fetch(self, wanted: Restore, partial: str, data: str, more: Sequence[str] = ()) -> None:
+        """The backup into a directory that is going to be ``data``. :param more: options of pgBackRest"""
         resumed = os.path.exists(os.path.join(partial, "backup.manifest"))
         resumed = resumed or os.path.exists(os.path.join(partial, "PG_VERSION"))
         if os.path.isdir(partial) and not resumed:
@@ -203,12 +212,17 @@ class ClusterRestore:
             os.chown(partial, *owner())
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(partial, "postmaster.pid"))
-        get = " ".join(pgbackrest.command(self._k.stack, self._c, f"--pg1-path={data}", "archive-get", "%f", '"%p"'))
+        get = self._k.segment_from(data)
         self._say(f"backup {wanted.backup.label} is fetched to {partial}" + (", which goes on" if resumed else ""))
         self._k.good(
-            *wanted.words(), f"--pg1-path={partial}", f"--recovery-option=restore_command={get}",
+            *wanted.words(), *more, f"--pg1-path={partial}", f"--recovery-option=restore_command={get}",
             *(["--delta"] if resumed else []),
         )  # fmt: skip
+
+
+def _spaces(data: str) -> str:
+    """Where a copy's tablespaces go: not into its data directory, which PostgreSQL does not like."""
+    return f"{data}.tablespaces"
 
 
 def _size(directory: str) -> int:

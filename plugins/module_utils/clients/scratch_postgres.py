@@ -58,7 +58,7 @@ class ScratchServer:
         access = Access(("docker", "exec", "-i", "ENV", self.container), env={"PGUSER": "postgres", "PGHOST": "/tmp"})
         while True:
             try:
-                return Server(access, "landfall-drill")
+                return Server(access, "landfall-drill", image=self.image)
             except BackupError as problem:
                 found = self._docker.inspect([self.container])
                 running = bool(found and found[0]["State"]["Running"])
@@ -86,22 +86,30 @@ class ScratchServer:
 
         :raises BackupError: one is damaged
         """
-        with self.server.session(database) as session:
-            known = session.ask("SELECT count(*) FROM pg_available_extensions WHERE name = 'amcheck';")
-            if known != ["1"]:
-                return "amcheck is not in this image"
-            session.ask(postgres.AMCHECK)
-            (count,) = session.ask(postgres.AMCHECK_INDEXES)
-            if self.server.major >= 14:
-                wrong = session.ask(postgres.AMCHECK_TABLES)
-                if wrong:
-                    raise BackupError(f"database {database} is damaged: {'; '.join(wrong[:3])}")
-        return f"{count} indexes"
+        return check_indexes(self.server, database)
 
     def ask(self, database: str, query: str) -> list[str]:
         """The lines a query gives."""
         with self.server.session(database) as session:
             return session.ask(query.strip().rstrip(";") + ";")
+
+
+def check_indexes(server: Server, database: str) -> str:
+    """amcheck over all B-tree indexes and tables of a database of a scratch server: what was checked.
+
+    :raises BackupError: one is damaged
+    """
+    with server.session(database) as session:
+        known = session.ask("SELECT count(*) FROM pg_available_extensions WHERE name = 'amcheck';")
+        if known != ["1"]:
+            return "amcheck is not in this image" if server.image else "amcheck is not installed"
+        session.ask(postgres.AMCHECK)
+        (count,) = session.ask(postgres.AMCHECK_INDEXES)
+        if server.major >= 14:
+            wrong = session.ask(postgres.AMCHECK_TABLES)
+            if wrong:
+                raise BackupError(f"database {database} is damaged: {'; '.join(wrong[:3])}")
+    return f"{count} indexes"
 
 
 def sweep(docker: DockerCli, stack: str) -> list[str]:

@@ -18,16 +18,20 @@ from .ground import Ground
 
 
 class Rig:
-    """One cluster, one stack. :ivar ground: its program; nothing of it is left after remove()"""
+    """One cluster, one stack. :ivar ground: its program; nothing of it is left after remove()
 
-    def __init__(self) -> None:
+    :param initdb: options of the cluster's making
+    """
+
+    def __init__(self, *initdb: str) -> None:
         self.version = binaries().parent.name
         self.name = f"lf{secrets.token_hex(3)}"
         self.stack = f"pitr{secrets.token_hex(3)}"
         self.root = Path(tempfile.mkdtemp(prefix="landfall-pitr-"))
         self.root.chmod(0o755)
         self.copies: list[str] = []
-        self.run("pg_createcluster", "--pgoption", "add_include_dir=conf.d", self.version, self.name)
+        self.spaces = self.root / "fast disk"
+        self.run("pg_createcluster", "--pgoption", "add_include_dir=conf.d", self.version, self.name, "--", *initdb)
         self.run("pg_ctlcluster", self.version, self.name, "start")
         (self.root / "store").mkdir()
         self.ground = Ground(

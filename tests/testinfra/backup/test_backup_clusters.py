@@ -74,3 +74,15 @@ def test_an_archive_that_breaks_fails_the_service(host):
         host.check_output(
             "mv /mnt/away /mnt/backups/shop.pgbackrest; systemctl reset-failed landfall-archive-shop.service"
         )
+
+
+def test_a_drill_brings_it_to_the_end_of_its_log(host):
+    assert host.run("landfall backup run shop").rc == 0
+    done = host.run("landfall backup drill shop --engine pgbackrest --json")
+    assert done.rc == 0, done.stdout + done.stderr
+    record = json.loads(done.stdout)
+    assert record["good"] and record["cluster"] == "postgres-main" and record["rto"] > 0
+    found = {one["name"]: one["detail"] for one in record["rungs"]}
+    assert "without a network" in found["server"] and "indexes" in found["amcheck"]
+    assert host.run("ls -d /var/lib/postgresql/17/landfall-drill-* /run/landfall-drill-*").rc != 0
+    assert host.run("pgrep -f '[l]andfall-drill-'").rc != 0

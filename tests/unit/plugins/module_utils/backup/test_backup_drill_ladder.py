@@ -177,13 +177,13 @@ def at(day: int, good: bool = True, finished: bool = True) -> Record:
 
 def test_what_monitoring_sees():
     now = drill_state.began(at(10)) + DAY
-    assert drill_state.problems(Drills("app"), now) == [] and drill_state.line(Drills("app"), now) == ""
+    assert drill_state.problems(Drills("app"), now) == [] and drill_state.lines(Drills("app"), now) == []
     waited = Drills("app", (), 8 * DAY)
     assert drill_state.problems(waited, now) == ["no drill has passed yet: run 'landfall backup drill app'"]
     assert drill_state.problems(replace(waited, since=now - DAY), now) == [], "set up a day ago"
     good = Drills("app", (at(9, False), at(10)), 8 * DAY)
     assert drill_state.problems(good, now) == []
-    assert "24 hours ago, recovery 12 s, loss at most 60 minutes" in drill_state.line(good, now)
+    assert "24 hours ago, recovery 12 s, loss at most 60 minutes" in drill_state.lines(good, now)[0]
     assert drill_state.problems(good, now + 9 * DAY) == [
         "the last drill that passed is 10 days old (8 days are allowed)"
     ]
