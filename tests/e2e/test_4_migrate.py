@@ -20,7 +20,7 @@ import pytest
 
 from lab.lab import PROJECT
 from lab.leaks import leaks, secrets_of
-from lab.shell import wait_for
+from lab.shell import docker, wait_for
 from lab.site import JARVIS_DOMAIN as DOMAIN
 from lab.site import Run, Site, jarvis_stack
 
@@ -79,7 +79,10 @@ class Mover:
             "echo 'host all all 172.16.0.0/12 scram-sha-256' >> /etc/postgresql/17/main/pg_hba.conf && "
             "systemctl restart postgresql@17-main"
         )
-        self.sql(f"CREATE ROLE jarvis LOGIN PASSWORD '{self.secret}'", "postgres")
+        # By standard input: command lines are searched for the password.
+        psql = ("runuser", "-u", "postgres", "--", "psql", "-qX", "-v", "ON_ERROR_STOP=1", "-d", "postgres")
+        role = f"CREATE ROLE jarvis LOGIN PASSWORD '{self.secret}';"
+        docker("exec", "-i", "-w", "/", self.lab.container("host"), *psql, stdin=role)
         self.sql("CREATE DATABASE jarvis OWNER jarvis ENCODING 'UTF8' TEMPLATE template0", "postgres")
 
     def sql(self, text: str, base: str = "jarvis") -> str:

@@ -133,6 +133,12 @@ class Lab:
         if not self.key.exists():
             run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"landfall-{self.name}", "-f", str(self.key)])
 
+    def _s3_users(self) -> Path:
+        path = self.state / "s3.json"
+        path.write_text(json.dumps(S3_USERS))
+        path.chmod(0o600)
+        return path
+
     def _ensure_network(self) -> None:
         if docker("network", "inspect", "-f", "{{.Name}}", self.network, check=False).strip():
             return
@@ -284,6 +290,8 @@ class Lab:
             "WEED_S3_SSE_KEY=landfall-lab",
             "-v",
             f"{self.container('s3')}:/data",
+            "-v",
+            f"{self._s3_users()}:/etc/s3.json:ro",
             command=["sh", "-c", S3_START],
         )
         if started:
@@ -459,11 +467,19 @@ REGISTRY_START = (
     "'storage: {filesystem: {rootdirectory: /var/lib/registry}, delete: {enabled: true}}' "
     "'http: {addr: \":5000\"}' 'log: {level: warn}' > /tmp/registry.yml; exec docker-registry serve /tmp/registry.yml"
 )
+#: The one user of the lab's S3 server. Its configuration is a file: command lines are searched for secrets.
+S3_USERS = {
+    "identities": [
+        {
+            "name": "landfall",
+            "credentials": [{"accessKey": "landfall", "secretKey": "landfall-lab-secret"}],
+            "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+        }
+    ]
+}
 S3_START = (
-    'printf \'%s\' \'{"identities":[{"name":"landfall","credentials":[{"accessKey":"landfall","secretKey":'
-    '"landfall-lab-secret"}],"actions":["Admin","Read","Write","List","Tagging"]}]}\' > /tmp/s3.json; '
     "exec weed -logdir=/tmp server -dir=/data -ip=127.0.0.1 -ip.bind=0.0.0.0 -master.volumeSizeLimitMB=64 "
-    "-volume.max=200 -s3 -s3.port=8333 -s3.port.iceberg=0 -s3.port.lance=0 -s3.config=/tmp/s3.json"
+    "-volume.max=200 -s3 -s3.port=8333 -s3.port.iceberg=0 -s3.port.lance=0 -s3.config=/etc/s3.json"
 )
 
 
