@@ -172,6 +172,12 @@ def main() -> None:
             "armed": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
+        # Ansible writes a module's parameters to the journal: among them would be the contents of secret files.
+        no_log=True,
+    )
+    # With -vvv it also shows them with the result.
+    module.no_log_values.update(
+        spec["content"] for spec in module.params["files"] if spec["secret"] and spec["content"]
     )
     specs = {spec["path"]: spec for spec in module.params["files"]}
     changes = plan({path: _observed(path) for path in specs}, {path: _wanted(spec) for path, spec in specs.items()})
