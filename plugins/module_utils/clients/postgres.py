@@ -13,6 +13,7 @@ import contextlib
 import importlib
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice, repeat
 from typing import Any
 
 from ..migration.problems import TargetRefused
@@ -32,6 +33,9 @@ OLDEST = (3, 1)
 KNOWN = ((3, 1), (3, 2), (3, 3))
 #: Bytes gathered before they are handed to libpq.
 BLOCK = 96 * 1024
+#: Rows between two looks at how much was gathered: what is between two rows costs a tenth of the encoding. Large rows,
+#: of which a few make a block, are looked at one by one.
+ROWS = 32
 
 Connection = Any
 
@@ -139,11 +143,14 @@ def copy_values(
                 copy.write_row(row)
                 count += 1
             return count, 0
-        dump = transformer(connection, oids)
+        dump, rows = transformer(connection, oids), iter(rows)
         out = bytearray(HEADER)
         for row in rows:
+            before = len(out)
             format_row(row, dump, out)
-            count += 1
+            more = ROWS if (len(out) - before) * ROWS <= BLOCK else 0
+            # A loop that is all C. Its list is as long as there were rows.
+            count += 1 + len(list(map(format_row, islice(rows, more), repeat(dump), repeat(out))))
             if len(out) > BLOCK:
                 size += len(out)
                 copy.write(out)
