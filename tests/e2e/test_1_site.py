@@ -371,6 +371,22 @@ def test_nothing_to_do_after_the_reboot(site):
     )
 
 
+def test_what_is_in_the_images(site, tmp_path):
+    """By syft itself: packages of Debian and of Python, of each image once, and nothing the second time."""
+    foretold = site.play("playbooks/sbom.yml", "--check", extra={"report": str(tmp_path)})
+    assert foretold.rc == 0 and not list(tmp_path.rglob("*.json")), foretold.output[-3000:]
+    run = site.play("playbooks/sbom.yml", extra={"report": str(tmp_path)})
+    assert run.rc == 0, run.output[-3000:]
+    bills = [json.loads(path.read_text()) for path in tmp_path.rglob("*.cdx.json")]
+    assert len(bills) == 6
+    for bill in bills:
+        purls = [one.get("purl", "") for one in bill["components"]]
+        assert any(one.startswith("pkg:deb/debian/") for one in purls)
+        assert any(one.startswith("pkg:pypi/") for one in purls)
+    again = site.play("playbooks/sbom.yml", extra={"report": str(tmp_path)})
+    assert again.rc == 0 and again.total("changed") == 0, again.output[-3000:]
+
+
 def test_status_shows_what_runs(site):
     run = site.play("playbooks/status.yml")
     assert run.rc == 0

@@ -14,10 +14,13 @@ import time
 from collections.abc import Sequence
 
 from ..clients import lockout as lockout_client
+from ..clients import sbom as sbom_client
 from ..clients.docker import DockerCli, DockerError
 from ..clients.files import MOVES, StackBusy, StackDir, stacks
 from ..clients.process import base_env, runner
+from ..clients.sbom import SYFT
 from ..hardening import lockout
+from ..rollout import sbom
 from ..rollout.journal import line
 from . import gather, status
 
@@ -57,6 +60,9 @@ def parser() -> argparse.ArgumentParser:
     flag = verbs.add_parser("maintenance", help="show a maintenance page instead of the stack")
     flag.add_argument("state", choices=("on", "off"))
     flag.add_argument("stack")
+    bills = verbs.add_parser("sbom", help="what is in the images of a stack: a bill of materials of each (CycloneDX)")
+    bills.add_argument("stack")
+    bills.add_argument("--syft", default=SYFT, help=f"the scanner ({SYFT})")
     moved = verbs.add_parser("migrate", help="how far the move of a stack's data is")
     moved.add_argument("action", choices=("status",))
     moved.add_argument("stack", nargs="?", default="", help="all, when not given")
@@ -91,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return backup(rest, args.root)
         verbs = {"status": _status, "releases": _releases, "logs": _logs, "maintenance": _maintenance}
         verbs |= {"watch": _watch, "timeline": _timeline, "rollback": _rollback, "recover": _recover}
-        verbs["migrate"] = _migrate
+        verbs |= {"migrate": _migrate, "sbom": _sbom}
         return verbs[args.verb](args)
     except Wrong as problem:
         print(f"landfall {args.verb}: {problem}", file=sys.stderr)
@@ -228,6 +234,15 @@ def _maintenance(args: argparse.Namespace) -> int:
     elif os.path.exists(path):
         os.unlink(path)
     print(f"maintenance is {args.state} for {args.stack}")
+    return 0
+
+
+def _sbom(args: argparse.Namespace) -> int:
+    try:
+        bills, made = sbom_client.make(StackDir(args.root, _known(args)), runner(900.0), args.syft)
+    except sbom_client.NoBill as problem:
+        raise Wrong(str(problem)) from problem
+    print("\n".join([*status.columns(sbom.rows(bills)), f"{made} made now"]))
     return 0
 
 
