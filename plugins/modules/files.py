@@ -53,10 +53,12 @@ options:
         description: Name of the group.
         type: str
         default: root
-      secret:
-        description: Whether to keep the content out of C(--diff).
-        type: bool
-        default: false
+      secret_content:
+        description:
+          - The text of a file that is secret, instead of O(files[].content).
+          - It is kept out of C(--diff) and C(-vvv), and out of the host's journal, where Ansible writes the parameters
+            of its modules.
+        type: str
       validate:
         description: Command that checks the new file before it replaces the old one; C(%s) is its path. No shell.
         type: str
@@ -109,7 +111,8 @@ def _wanted(spec: dict) -> File | None:
     if spec["state"] == "absent":
         return None
     uid, gid = pwd.getpwnam(spec["owner"]).pw_uid, grp.getgrnam(spec["group"]).gr_gid
-    return File(spec["path"], spec["content"].encode(), int(spec["mode"], 8), uid, gid)
+    content = spec["content"] if spec["secret_content"] is None else spec["secret_content"]
+    return File(spec["path"], content.encode(), int(spec["mode"], 8), uid, gid)
 
 
 def _observed(path: str) -> File | None:
@@ -162,7 +165,7 @@ def main() -> None:
         "mode": {"type": "str", "default": "0644"},
         "owner": {"type": "str", "default": "root"},
         "group": {"type": "str", "default": "root"},
-        "secret": {"type": "bool", "default": False, "no_log": False},
+        "secret_content": {"type": "str", "no_log": True},
         "validate": {"type": "str"},
         "test": {"type": "list", "elements": "str"},
     }
@@ -172,19 +175,16 @@ def main() -> None:
             "armed": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
-        # Ansible writes a module's parameters to the journal: among them would be the contents of secret files.
-        no_log=True,
-    )
-    # With -vvv it also shows them with the result.
-    module.no_log_values.update(
-        spec["content"] for spec in module.params["files"] if spec["secret"] and spec["content"]
     )
     specs = {spec["path"]: spec for spec in module.params["files"]}
+    twice = sorted(path for path, spec in specs.items() if spec["content"] and spec["secret_content"])
+    if twice:
+        module.fail_json(msg=f"{', '.join(twice)}: content and secret_content are given; keep one of them")
     changes = plan({path: _observed(path) for path in specs}, {path: _wanted(spec) for path, spec in specs.items()})
     result = {
         "changed": bool(changes),
         "paths": [change.path for change in changes],
-        "diff": [difference(change, specs[change.path]["secret"]) for change in changes],
+        "diff": [difference(change, specs[change.path]["secret_content"] is not None) for change in changes],
     }
     if changes and not module.check_mode:
         try:
