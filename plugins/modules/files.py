@@ -53,12 +53,6 @@ options:
         description: Name of the group.
         type: str
         default: root
-      secret_content:
-        description:
-          - The text of a file that is secret, instead of O(files[].content).
-          - It is kept out of C(--diff) and C(-vvv), and out of the host's journal, where Ansible writes the parameters
-            of its modules.
-        type: str
       validate:
         description: Command that checks the new file before it replaces the old one; C(%s) is its path. No shell.
         type: str
@@ -66,6 +60,13 @@ options:
         description: Command that checks the whole once all files are written. When it fails, all are put back.
         type: list
         elements: str
+  secret_contents:
+    description:
+      - The texts of files that are secret, by their paths, instead of O(files[].content).
+      - They are kept out of C(--diff) and C(-vvv), and out of the host's journal, where Ansible writes the parameters
+        of its modules. (What is secret inside a list it does not reliably find there.)
+    type: dict
+    default: {}
   armed:
     description: Change something only while the lock-out protection (M(landfall.stack.lockout)) is armed.
     type: bool
@@ -107,11 +108,11 @@ from ansible_collections.landfall.stack.plugins.module_utils.clients.lockout imp
 from ansible_collections.landfall.stack.plugins.module_utils.host.files import Change, File, difference, plan
 
 
-def _wanted(spec: dict) -> File | None:
+def _wanted(spec: dict, secrets: dict) -> File | None:
     if spec["state"] == "absent":
         return None
     uid, gid = pwd.getpwnam(spec["owner"]).pw_uid, grp.getgrnam(spec["group"]).gr_gid
-    content = spec["content"] if spec["secret_content"] is None else spec["secret_content"]
+    content = secrets.get(spec["path"], spec["content"])
     return File(spec["path"], content.encode(), int(spec["mode"], 8), uid, gid)
 
 
@@ -165,26 +166,30 @@ def main() -> None:
         "mode": {"type": "str", "default": "0644"},
         "owner": {"type": "str", "default": "root"},
         "group": {"type": "str", "default": "root"},
-        "secret_content": {"type": "str", "no_log": True},
         "validate": {"type": "str"},
         "test": {"type": "list", "elements": "str"},
     }
     module = AnsibleModule(
         argument_spec={
             "files": {"type": "list", "elements": "dict", "required": True, "options": one},
+            "secret_contents": {"type": "dict", "default": {}, "no_log": True},
             "armed": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
     specs = {spec["path"]: spec for spec in module.params["files"]}
-    twice = sorted(path for path, spec in specs.items() if spec["content"] and spec["secret_content"])
-    if twice:
-        module.fail_json(msg=f"{', '.join(twice)}: content and secret_content are given; keep one of them")
-    changes = plan({path: _observed(path) for path in specs}, {path: _wanted(spec) for path, spec in specs.items()})
+    secrets = module.params["secret_contents"]
+    if strange := sorted(path for path in secrets if path not in specs):
+        module.fail_json(msg=f"{', '.join(strange)}: in secret_contents, but not in files; name it in both")
+    if twice := sorted(path for path in secrets if specs[path]["content"]):
+        module.fail_json(msg=f"{', '.join(twice)}: in secret_contents, and with a content in files; keep one of them")
+    changes = plan(
+        {path: _observed(path) for path in specs}, {path: _wanted(spec, secrets) for path, spec in specs.items()}
+    )
     result = {
         "changed": bool(changes),
         "paths": [change.path for change in changes],
-        "diff": [difference(change, specs[change.path]["secret_content"] is not None) for change in changes],
+        "diff": [difference(change, change.path in secrets) for change in changes],
     }
     if changes and not module.check_mode:
         try:
