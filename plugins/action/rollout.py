@@ -74,7 +74,10 @@ class ActionModule(ActionBase):
             args["payload"] = base64.b64encode(packed).decode()
         else:
             args["payload_file"] = self._send(packed)
-        result.update(self._execute_module("landfall.stack.rollout", module_args=args, task_vars=task_vars))
+        # Ansible writes a module's parameters to the host's journal, and does not reliably find what is secret inside a
+        # list: a value of several lines would stand there.
+        quiet = {**task_vars, "ansible_no_target_syslog": True}
+        result.update(self._execute_module("landfall.stack.rollout", module_args=args, task_vars=quiet))
         self._remove_tmp_path(self._connection._shell.tmpdir)
         return result
 
