@@ -75,9 +75,16 @@ class Bench:
         return result
 
     def pgloader(self, name: str, path: Path) -> None:
-        self.cluster.database("bench")
         target = f"pgsql://postgres@127.0.0.1:{self.cluster.port}/bench"
-        self._timed(name, ["pgloader", "--quiet", f"sqlite://{path}", target])
+        for left in (2, 1, 0):
+            self.cluster.database("bench")
+            try:
+                self._timed(name, ["pgloader", "--quiet", f"sqlite://{path}", target])
+                return
+            except RuntimeError as problem:
+                # Now and then it dies before it has begun.
+                if not left or "Failed to start the monitor thread" not in str(problem):
+                    raise
 
     def rows(self, tables: tuple[str, ...]) -> dict[str, int]:
         """Rows of tables in the database that is loaded; 0 of one that is not there."""
