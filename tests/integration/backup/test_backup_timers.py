@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import re
-import shutil
 import subprocess
 from datetime import datetime, timedelta
 
@@ -14,7 +13,6 @@ import yaml
 
 from lab.lab import PROJECT
 
-pytestmark = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
 SCHEDULES = {
     name: value
     for name, value in yaml.safe_load((PROJECT / "roles" / "backup" / "defaults" / "main.yml").read_text()).items()

@@ -14,10 +14,7 @@ from lab.s3 import S3
 
 from .pitr_rig import Rig
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or not shutil.which("pgbackrest") or not shutil.which("pg_createcluster"),
-    reason="needs root, and the packages pgbackrest and postgresql-common",
-)
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it makes clusters of its own")
 
 
 FAILS = "SELECT coalesce(last_failed_time > last_archived_time, failed_count > 0) FROM pg_stat_archiver"
@@ -289,9 +286,8 @@ def test_on_s3(rig: Rig):
 
 
 def test_two_at_once(rig: Rig):
-    """A backup by hand beside the timer's: one of them, the other ends with 3, or waits."""
+    """A backup by hand beside the timer's: one of them is taken, whichever came first, and the other ends with 3."""
     first = rig.ground.start("run", "--engine", "pgbackrest", "--full")
-    time.sleep(0.4)
     second = rig.ground.do("run", "--engine", "pgbackrest", "--full")
     first.communicate()
-    assert (first.returncode, second.rc) == (0, 3), second.said
+    assert sorted((first.returncode, second.rc)) == [0, 3], second.said
