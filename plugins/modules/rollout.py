@@ -127,6 +127,12 @@ options:
         description: The uid that reads the file.
         type: int
         default: 0
+  second_keys:
+    description:
+      - Secret to the name of its second key, which the services accept and never sign with; empty until
+        M(landfall.stack.rotation) rotates it. A name without a second key is passed over.
+    type: dict
+    default: {}
   version:
     description: What is deployed, for the record, and as C(VERSION) for the project unless O(env) sets that.
     type: str
@@ -351,6 +357,8 @@ ARGUMENTS = {
             "owner": {"type": "int", "default": 0},
         },
     },
+    # Names only.
+    "second_keys": {"type": "dict", "default": {}, "no_log": False},
     "version": {"type": "str", "default": ""},
     "profiles": {"type": "list", "elements": "str", "default": []},
     "root": {"type": "path", "default": "/opt/landfall"},
@@ -394,7 +402,20 @@ def secrets_of(params: dict) -> tuple[Secret, ...]:
             raise Refused(f"generate_secrets {name}: {nbytes} bytes are too few, give at least 32")
         env = name.isupper() if item["env"] is None else item["env"]
         out.append(Secret(name, value, nbytes, env, item["owner"]))
-    return tuple(out)
+    return (*out, *seconds_of(params["second_keys"], {one.name: one for one in out}))
+
+
+def seconds_of(second_keys: dict, known: dict[str, Secret]) -> list[Secret]:
+    """The second keys that nobody gave a value, each read by who reads the first. :raises Refused: there is no first"""
+    out = []
+    for name, second in sorted(second_keys.items()):
+        if not second or second in known:
+            continue
+        if name not in known:
+            raise Refused(f"second_keys: {name} is no secret of the stack: name it in secrets or generate_secrets")
+        first = known[name]
+        out.append(Secret(second, None, 0, second.isupper() if first.env else False, first.owner))
+    return out
 
 
 def request_of(params: dict, payload: Payload) -> Request:

@@ -59,7 +59,7 @@ class Mover:
         self.address = lab.host(image="landfall-lab/host-docker:trixie")
         self.site = Site(lab)
         self.site.write_inventory()
-        self.secret = uuid.uuid4().hex
+        self.secret, self.keeper = uuid.uuid4().hex, uuid.uuid4().hex
         self.extra = {"landfall_stacks": [stack(self.address, self.secret)], "stack": "jarvis"}
 
     def play(self, playbook: str, *args: str, **extra: Any) -> Run:
@@ -67,7 +67,7 @@ class Mover:
         run = self.site.play(f"playbooks/{playbook}.yml", *args, extra={**self.extra, **extra})
         print(f"{playbook} {extra}: {time.monotonic() - began:.0f} s")
         assert run.rc == 0, run.output[-8000:]
-        assert self.secret not in run.output
+        assert self.secret not in run.output and self.keeper not in run.output
         return run
 
     def postgres(self) -> None:
@@ -79,11 +79,16 @@ class Mover:
             "echo 'host all all 172.16.0.0/12 scram-sha-256' >> /etc/postgresql/17/main/pg_hba.conf && "
             "systemctl restart postgresql@17-main"
         )
-        # By standard input: command lines are searched for the password.
-        psql = ("runuser", "-u", "postgres", "--", "psql", "-qX", "-v", "ON_ERROR_STOP=1", "-d", "postgres")
-        role = f"CREATE ROLE jarvis LOGIN PASSWORD '{self.secret}';"
-        docker("exec", "-i", "-w", "/", self.lab.container("host"), *psql, stdin=role)
+        self.psql(f"CREATE ROLE jarvis LOGIN PASSWORD '{self.secret}';")
         self.sql("CREATE DATABASE jarvis OWNER jarvis ENCODING 'UTF8' TEMPLATE template0", "postgres")
+
+    def psql(self, text: str) -> None:
+        """By standard input: command lines are searched for the password."""
+        psql = ("runuser", "-u", "postgres", "--", "psql", "-qX", "-v", "ON_ERROR_STOP=1", "-d", "postgres")
+        docker("exec", "-i", "-w", "/", self.lab.container("host"), *psql, stdin=text)
+
+    def containers(self) -> list[str]:
+        return sorted(self.site.sh("docker ps -q --no-trunc").split())
 
     def sql(self, text: str, base: str = "jarvis") -> str:
         return self.site.sh(f'runuser -u postgres -- psql -qAt -d {base} -c "{text}"').strip()
@@ -308,6 +313,60 @@ def test_there_back_and_there_again(mover):
     print(f"there again, after a kill: {people.check()} writes, {people.reads} reads, repeated {dict(people.retried)}")
 
 
+def test_keys_and_logins_are_rotated(mover):
+    """New key, new login: who has a token of before is let in until the overlap is over, and nobody waits."""
+    if mover.databases() == {""}:
+        mover.play("migrate")
+    # It may create logins and give them the owner's rights; it is no superuser, as on a managed server.
+    mover.psql(
+        f"CREATE ROLE keeper LOGIN CREATEROLE PASSWORD '{mover.keeper}'; GRANT jarvis TO keeper WITH ADMIN OPTION;"
+    )
+    mover.extra["landfall_stacks"][0]["rotate"] = [
+        {"secret": "JWT_SECRET_KEY", "second": "JWT_SECRET_KEY_PREVIOUS"},
+        {
+            "secret": "DATABASE_URL",
+            "database": {"admin": f"postgresql://keeper:{mover.keeper}@127.0.0.1:5432/postgres"},
+        },
+    ]
+    # The second key is a variable that the release has to know; no container changes for it.
+    before = mover.containers()
+    mover.play("deploy")
+    assert mover.containers() == before
+    assert mover.play("rotate").total("changed") == 0
+
+    with People(mover) as people:
+        (name, old_token), *_others = people.users
+        planned = mover.play("rotate", "--check", secret="JWT_SECRET_KEY,DATABASE_URL")
+        assert "begin: asked for" in planned.output and mover.containers() == before
+        mover.play("rotate", secret="JWT_SECRET_KEY,DATABASE_URL")
+        assert mover.sql(
+            "SELECT DISTINCT usename FROM pg_stat_activity WHERE datname = 'jarvis' AND usename <> 'postgres'"
+        ) == ("jarvis__a")
+        assert mover.ask("GET", "/api/sessions", token=old_token)[0] == 200
+        fresh = people.login(name)
+        assert mover.ask("GET", "/api/sessions", token=fresh)[0] == 200
+        assert mover.sql("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'") == "jarvis"
+        # What the inventory has is the login of before; a deployment leaves both as they are.
+        assert mover.play("deploy").total("changed") == 0
+        # Nothing is due, and a second rotation has to wait.
+        assert mover.play("rotate").total("changed") == 0
+        refused = mover.site.play("playbooks/rotate.yml", extra={**mover.extra, "secret": "JWT_SECRET_KEY"})
+        assert refused.rc != 0 and "-e overlap=0" in refused.output and "hours more" in refused.output
+    print(f"rotated: {people.check()} writes, {people.reads} reads, repeated {dict(people.retried)}")
+    assert not people.retried
+
+    mover.play("rotate", overlap=0)
+    assert mover.ask("GET", "/api/sessions", token=old_token)[0] == 401
+    assert mover.ask("GET", "/api/sessions", token=fresh)[0] == 200
+    # The owner's own login is other people's, too: it stays. The next one takes the right from the one before.
+    mover.play("rotate", secret="DATABASE_URL")
+    mover.play("rotate", overlap=0)
+    roles = "SELECT string_agg(rolname || rolcanlogin, ' ' ORDER BY rolname) FROM pg_roles WHERE rolname LIKE 'jarvis%'"
+    assert mover.sql(roles) == "jarvistrue jarvis__afalse jarvis__btrue"
+    assert mover.play("rotate").total("changed") == 0
+    assert mover.journey()["restored"] >= 0
+
+
 def test_no_secret_came_out(mover, processes):
-    """PostgreSQL's password, and the stack's own secrets: in no output, process list, log or report of the move."""
-    assert leaks(mover.site, {mover.secret, *secrets_of(mover.site)}, processes) == []
+    """PostgreSQL's passwords, and the stack's own secrets: in no output, process list, log or report of the move."""
+    assert leaks(mover.site, {mover.secret, mover.keeper, *secrets_of(mover.site)}, processes) == []

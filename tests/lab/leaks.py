@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from .shell import docker
 from .site import Site
@@ -73,9 +74,13 @@ class Processes:
 
 
 def secrets_of(site: Site) -> set[str]:
-    """All that lies in the stacks' directories of secrets on a host."""
-    found = site.sh("cat /opt/landfall/*/secrets/* /etc/landfall/backup/*.keys 2>/dev/null", check=False)
-    return {line.strip() for line in found.splitlines() if len(line.strip()) >= 16}
+    """All that lies in the stacks' directories of secrets on a host, those of earlier releases among it."""
+    stacks = "/opt/landfall/*/secrets"
+    found = site.sh(f"cat {stacks}/* {stacks}/.versions/* /etc/landfall/backup/*.keys 2>/dev/null", check=False)
+    lines = {line.strip() for line in found.splitlines()}
+    # Of a URL its password alone would be one too many.
+    lines |= {password for line in lines if "://" in line and (password := urlsplit(line).password)}
+    return {line for line in lines if len(line) >= 16}
 
 
 def leaks(site: Site, secrets: Iterable[str], processes: Processes, *reports: Path) -> list[str]:

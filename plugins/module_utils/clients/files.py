@@ -276,6 +276,30 @@ class StackDir:
         except OSError:
             return None
 
+    def secret_version(self, name: str, digest: str) -> str:
+        """The value that a release had. :param digest: of its record :raises OSError: no copy was kept"""
+        with open(self._version(name, digest), encoding="utf-8") as file:
+            return file.read()
+
+    def secret_owner(self, name: str) -> int:
+        """The uid that reads a secret. :raises OSError: there is none"""
+        return os.stat(os.path.join(self.secrets_dir, name)).st_uid
+
+    def secret_time(self, name: str) -> float:
+        """When a secret got its value, seconds since the epoch. :raises OSError: there is none"""
+        return os.stat(os.path.join(self.secrets_dir, name)).st_mtime
+
+    def release_files(self, rid: str) -> dict[str, tuple[bytes, bool]]:
+        """All files of a release: path → (bytes, whether it may be executed)."""
+        top = self.release_path(rid)
+        found = {}
+        for directory, _directories, names in os.walk(top):
+            for name in names:
+                path = os.path.join(directory, name)
+                with open(path, "rb") as file:
+                    found[os.path.relpath(path, top)] = (file.read(), bool(os.fstat(file.fileno()).st_mode & 0o100))
+        return found
+
     def write_secret(self, name: str, value: str, uid: int, digest: str) -> bool:
         """Keep a secret, 0400, owned by the uid that reads it, and a copy for a rollback. False: it is so already."""
         os.makedirs(self._versions, mode=0o700, exist_ok=True)

@@ -21,10 +21,13 @@ from ..compose.model import ModelError, build_model
 from ..compose.stack import Stack
 from ..compose.validate import inspect
 from ..compose.yamldoc import YAML_ERROR
+from ..rollout.anew import Step
+from ..rollout.anew import request as request_anew
 from ..rollout.deploy import Deployment, Effects, Request
 from ..rollout.health import Observation, observe
 from ..rollout.journal import cut_short
 from ..rollout.plan import Refused
+from ..rollout.release import Release
 from .compose import ComposeCli, ComposeError
 from .docker import DockerError, connects, proc_net
 from .engine import DockerEngine
@@ -211,6 +214,62 @@ def back(
         interrupts.install()
         found, current = deployment.choose_back(wanted)
         return {**common, **deployment.go_back(found, current)}
+
+
+def rotate(
+    root: str,
+    routes_dir: str,
+    stack: str,
+    steps: Sequence[Step],
+    who: str = "",
+    deadline: float = 120.0,
+    lock_timeout: float = 60.0,
+    only_look: bool = False,
+) -> dict[str, Any]:
+    """Roll out the current release with rotated secrets. What a killed run left is undone before.
+
+    :raises Refused: nothing was changed; :raises DeployFailed: the release before runs again
+    """
+    interrupts = Interrupts()
+    fx = effects_for(root, routes_dir, stack, interrupts)
+    missing = fx.docker.available() or yaml_missing()
+    if missing:
+        raise Refused(f"{missing}. Without it nothing can be rotated")
+
+    def made(current: Release) -> Deployment | None:
+        asked = request_anew(fx.store, current, list(steps), utc_now(), who=who, deadline=deadline)
+        return None if asked is None else Deployment(asked, fx)
+
+    deployment = made(good_release(fx, stack))
+    if deployment is None:
+        return {"changed": False, "stack": stack}
+    if only_look:
+        decision = deployment.decide(fx.store.key(False), True)
+        deployment.check_project(fx.store.key(False), decision)
+        return {"changed": True, "stack": stack, "why": decision.why, "plan": deployment.plan_lines}
+    with fx.store.lock(who or "landfall", fx.now(), lock_timeout):
+        interrupts.install()
+        undo_cut_short(Deployment(Request(stack=stack, files={}, compose_files=(), deadline=deadline, who=who), fx))
+        deployment = made(good_release(fx, stack))
+        if deployment is None:
+            return {"changed": False, "stack": stack}
+        done = deployment.apply(deployment.decide(fx.store.key(), True))
+        return {"changed": True, "stack": stack, **done, "warnings": deployment.warnings}
+
+
+def good_release(fx: Effects, stack: str) -> Release:
+    """The release to make anew. :raises Refused: there is none"""
+    found = Deployment(Request(stack=stack, files={}, compose_files=()), fx).good()
+    if found is None:
+        raise Refused(f"stack {stack} has no release that was deployed well: run deploy.yml first")
+    return found
+
+
+def undo_cut_short(deployment: Deployment) -> None:
+    """Bring back what was good, when a run was killed or a container changed by hand. Needs the lock."""
+    good = deployment.good()
+    if good is not None and (deployment.store.current() != good.id or deployment.astray(good)):
+        deployment.go_back(good, good)
 
 
 def recover(root: str, routes_dir: str, stack: str) -> str:

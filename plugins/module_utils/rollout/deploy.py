@@ -21,11 +21,12 @@ from datetime import datetime
 from types import SimpleNamespace
 from typing import Any, Protocol
 
+from ..compose.envfile import parse_env
 from ..compose.overlay import overlay
 from ..compose.stack import Stack
 from ..migration.move_state import side
 from ..relay.spec import RelaySpec
-from . import envfile, final, health, hooks, journal, plan, planner, release, store
+from . import envfile, final, health, hooks, journal, plan, planner, release, rotation, store
 from .changes import CONFIG_LABEL
 from .executor import Interrupted, Options, Rollout, RolloutFailed
 from .plan import Refused
@@ -65,13 +66,30 @@ class DeployFailed(Exception):
 
 @dataclass(frozen=True)
 class Secret:
-    """One secret. ``value`` None: made up once of ``nbytes``. ``env``: a variable too. ``owner``: its uid."""
+    """One secret. ``env``: a variable too. ``owner``: its uid.
+
+    ``value`` None: kept once it is there, and until then made up of ``nbytes``, or empty with 0 (a second key).
+    """
 
     name: str
     value: str | None = field(repr=False)
     nbytes: int = 48
     env: bool = False
     owner: int = 0
+
+
+@dataclass(frozen=True)
+class Anew:
+    """The current release, made anew with other values of some secrets.
+
+    :param of: its id
+    :param why: for the record
+    :param rotation: where each rotated secret stands then, see release.Release
+    """
+
+    of: str
+    why: str
+    rotation: Mapping[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True)
@@ -94,6 +112,7 @@ class Request:
     who: str = ""
     commit: str = ""
     migrate: bool = True
+    anew: Anew | None = None
 
 
 class ComposeProject(Protocol):
@@ -150,6 +169,7 @@ class Decision:
     env_digests: Mapping[str, str] = field(default_factory=dict)
     secret_digests: Mapping[str, str] = field(default_factory=dict)
     generated: tuple[str, ...] = ()
+    rotation: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def because(self, why: str) -> Decision:
         """The same, with a reason to act after all."""
@@ -182,6 +202,7 @@ class Deployment:
         """Compare what is asked with what is there. Reads only."""
         req, store_ = self.request, self.store
         content, values, generated = self._content(key)
+        state = self._rotation(values, key)
         digest = release.content_digest(content, key)
         env_digests = {name: release.keyed(key, value)[:16] for name, value in content.env.items()}
         from_file = release.keyed(key, req.env_file)[:16]
@@ -191,9 +212,20 @@ class Deployment:
 
         def decision(why: str) -> Decision:
             return Decision(
-                bool(why), why, digest, current, content, values, env_digests, content.secrets, tuple(generated)
+                bool(why),
+                why,
+                digest,
+                current,
+                content,
+                values,
+                env_digests,
+                content.secrets,
+                tuple(generated),
+                state,
             )
 
+        if req.anew is not None:
+            return decision(req.anew.why)
         if store.recover(releases, digest).resume:
             return decision("resumes a run that was interrupted")
         if current is None or current.outcome != release.SEALED:
@@ -212,7 +244,7 @@ class Deployment:
     def _content(self, key: bytes) -> tuple[Content, dict[str, str], list[str]]:
         """The content asked for, the values of the secrets, and which of them are made up."""
         req = self.request
-        values, generated = self._secret_values()
+        values, generated = self._secret_values(key)
         self._redact = sorted((value for value in values.values() if len(value) >= 6), key=len, reverse=True)
         variables = {one.name: values[one.name] for one in req.secrets if one.env}
         clash = sorted(set(variables) & set(req.env))
@@ -250,21 +282,54 @@ class Deployment:
                     moved.append(f"{service}: {entry['image']}")
         return moved
 
-    def _secret_values(self) -> tuple[dict[str, str], list[str]]:
+    def _secret_values(self, key: bytes) -> tuple[dict[str, str], list[str]]:
         values: dict[str, str] = {}
         generated: list[str] = []
+        rotated = self._rotated(key)
         for secret in self.request.secrets:
             if not secret.name or "/" in secret.name or secret.name.startswith("."):
                 raise Refused(f"secret name {secret.name!r}: use letters, digits, '_', '-' and '.', no '/'")
+            if secret.name in rotated:
+                values[secret.name] = rotated[secret.name]
+                continue
             if secret.value is not None:
                 values[secret.name] = secret.value
                 continue
             kept = self.store.secret(secret.name)
             if kept is None:
-                generated.append(secret.name)
-                kept = self.fx.token(secret.nbytes)
+                if secret.nbytes:
+                    generated.append(secret.name)
+                kept = self.fx.token(secret.nbytes) if secret.nbytes else ""
             values[secret.name] = kept
         return values, generated
+
+    def _rotated(self, key: bytes) -> dict[str, str]:
+        """The values that rotations made, as the current release has them: whatever a killed run left is undone.
+
+        What was given at the rotation's time is out of date since; a value that was given anew wins.
+        """
+        standing = self.good()
+        if self.request.anew is not None or standing is None:
+            return {}
+        given = {one.name: one.value for one in self.request.secrets if one.value is not None}
+        # Of a first step that was killed the good release knows nothing yet; it has the values before it all the same.
+        every = {name: of for one in self.store.releases() for name, of in rotation.names(one.rotation).items()}
+        out = {}
+        for name, of in every.items():
+            value = given.get(of)
+            before = (standing.rotation.get(of, {}).get("given"), standing.secret_digests.get(of))
+            if name in standing.secret_digests and (value is None or release.keyed(key, value) in before):
+                out[name] = self.store.secret_version(name, standing.secret_digests[name])
+        return out
+
+    def _rotation(self, values: Mapping[str, str], key: bytes) -> dict[str, Mapping[str, str]]:
+        """Where the rotated secrets stand, for the record: a value that was given anew is none of a rotation."""
+        if self.request.anew is not None:
+            return dict(self.request.anew.rotation)
+        standing = self.good()
+        rotated = self._rotated(key)
+        state = standing.rotation if standing else {}
+        return {name: one for name, one in state.items() if name in rotated and name in values}
 
     def _routes_of(self, rid: str) -> str:
         try:
@@ -313,6 +378,10 @@ class Deployment:
             raise Refused(
                 f"stack {self.request.stack}: interrupted ({problem}) before anything that runs was touched"
             ) from problem
+
+    def good(self) -> Release | None:
+        """The current release when it is good, else the last good one; None when there is none."""
+        return self._standing(self.store.releases())
 
     def _standing(self, releases: Sequence[Release]) -> Release | None:
         """The release to go back to: the current one when it is good, else the last good one."""
@@ -371,10 +440,17 @@ class Deployment:
         self, decision: Decision, config: Mapping[str, Any], model: Stack, directory: str
     ) -> dict[str, dict[str, Any]]:
         # A published release still speaks of the paths it was staged under.
-        store_ = self.store
-        shipped = frozenset(self.request.files)
-        digests = decision.secret_digests
-        return plan.additions(model, config, directory, shipped, store_.data_dir, store_.secrets_dir, digests)
+        return self._additions(model, config, directory, frozenset(self.request.files), decision.secret_digests)
+
+    def _additions(
+        self,
+        model: Stack,
+        config: Mapping[str, Any],
+        directory: str,
+        shipped: frozenset[str],
+        digests: Mapping[str, str],
+    ) -> dict[str, dict[str, Any]]:
+        return plan.additions(model, config, directory, shipped, self.store.data_dir, self.store.secrets_dir, digests)
 
     def _planned(
         self,
@@ -492,7 +568,7 @@ class Deployment:
         try:
             self.fx.traffic.check(rollout.routes(), rollout.relay())
         except self.fx.errors as problem:
-            standing = self._standing(self.store.releases())
+            standing = self.good()
             if standing is not None:
                 self.store.restore_secrets(standing.secret_digests)
             raise self._unchanged(record, self._clean(problem)) from problem
@@ -517,6 +593,8 @@ class Deployment:
         self._step(record, "sealed")
         sealed = record.finish(release.SEALED, self.fx.now(), observed=self._observed(seen, rollout))
         self.store.save(sealed)
+        if self.request.anew is not None and previous is not None:
+            self.store.save(replace(previous, outcome=release.REPLACED))
         self._tidy_hooks()
         for name in sorted({one.service for one in seen if one.status == "running" and one.restart_policy == "no"}):
             self.warnings.append(
@@ -640,17 +718,19 @@ class Deployment:
             if found is None:
                 raise Refused(f"there is no release before {current.id if current else 'this'}; kept are: {kept}")
         self._same_side(found)
-        for service, entry in sorted(self.store.images(found.id).items()):
+        self._have_images(found.id)
+        return found, current
+
+    def _have_images(self, rid: str) -> None:
+        """See to it that a kept release's images are there. :raises Refused: one cannot be had"""
+        for service, entry in sorted(self.store.images(rid).items()):
             if self.fx.docker.image(entry["pinned"]) is None:
                 if entry.get("action") != "pull":
-                    raise Refused(f"release {found.id}: image {entry['pinned']} of service {service} is gone")
+                    raise Refused(f"release {rid}: image {entry['pinned']} of service {service} is gone")
                 try:
                     self.fx.docker.pull(entry["pinned"])
                 except self.fx.errors as problem:
-                    raise Refused(
-                        f"release {found.id}: " + self._no_image(service, entry["pinned"], problem)
-                    ) from problem
-        return found, current
+                    raise Refused(f"release {rid}: " + self._no_image(service, entry["pinned"], problem)) from problem
 
     def _same_side(self, aim: Release) -> None:
         """A release whose services work on another database than the data is in does not come back by itself."""
@@ -672,9 +752,9 @@ class Deployment:
 
     def go_back(self, aim_at: Release, current: Release | None) -> dict[str, Any]:
         """Bring a kept release back, whole. :raises DeployFailed: it could not; what ran before was brought back"""
-        record = aim_at
         rollout: Rollout | None = None
         with self._not_begun():
+            record = self._renewed(aim_at, current)
             self.store.sweep()
             for one in self.store.releases():
                 if one.outcome == release.PENDING:
@@ -696,6 +776,40 @@ class Deployment:
             "steps": self.steps,
             "pruned": {},
         }
+
+    def _renewed(self, record: Release, standing: Release | None) -> Release:
+        """A kept release with the values that rotations made since: what was taken out of use stays out of use.
+
+        Its record is written last, so that one that was killed here is done again.
+        """
+        if standing is None or standing.outcome != release.SEALED:
+            return record
+        mine = {name: of for name, of in rotation.names(standing.rotation).items()
+                if of in record.secret_digests and name in standing.secret_digests}  # fmt: skip
+        today = {name: standing.secret_digests[name] for name in mine}
+        if all(record.secret_digests.get(name) == digest for name, digest in today.items()):
+            return record
+        env = parse_env(self.store.read(record.id, "env"))
+        env.update({name: self.store.secret_version(name, today[name]) for name, of in mine.items() if of in env})
+        self.store.write(record.id, "env", envfile.render(env), 0o600)
+        told = {name: digest[:16] for name, digest in today.items() if name in env}
+        renewed = replace(
+            record,
+            env_digests={**record.env_digests, **told},
+            secret_digests={**record.secret_digests, **today},
+            rotation={name: one for name, one in standing.rotation.items() if name in record.secret_digests},
+        )
+        directory = self.store.release_path(record.id)
+        config, model = self._read(renewed, directory)
+        shipped = frozenset(self.store.release_files(record.id)) - RESERVED
+        extra = self._additions(model, config, directory, shipped, renewed.secret_digests)
+        pins = {name: entry["pinned"] for name, entry in self.store.images(record.id).items()}
+        self._overlay(renewed, model, extra, pins)
+        aim = self._target(renewed, directory, config, model, {})
+        self.store.write(record.id, "config.json", json.dumps(aim.services, sort_keys=True), 0o600)
+        self._label(renewed, aim)
+        self.store.save(renewed)
+        return renewed
 
     def _restore(
         self, record: Release, standing: Release | None, warm: bool = True, told: Collection[str] = ()
@@ -731,6 +845,7 @@ class Deployment:
             profiles=req.profiles,
             env_digests=dict(decision.env_digests),
             secret_digests=dict(decision.secret_digests),
+            rotation={name: dict(one) for name, one in decision.rotation.items()},
         )
         private = {**self._private(decision.content), "release.json": record.to_json()}
         try:
@@ -779,7 +894,7 @@ class Deployment:
         self, decision: Decision, record: Release, config: Mapping[str, Any], model: Stack, directory: str
     ) -> None:
         """What the rollout would do, into ``plan_lines``; an image that would be pulled counts as a new one."""
-        standing = self._standing(self.store.releases())
+        standing = self.good()
         known = self.store.images(standing.id) if standing else {}
         pins = {
             name: known[name]["pinned"]
@@ -841,6 +956,12 @@ class Deployment:
 
     def _images(self, record: Release, model: Stack, previous: Release | None) -> dict[str, dict[str, Any]]:
         req = self.request
+        if req.anew is not None:
+            # Its own images, whatever their names mean by now.
+            self._have_images(req.anew.of)
+            same = self.store.images(req.anew.of)
+            self.store.write(record.id, "digests.json", json.dumps(same, indent=2, sort_keys=True) + "\n")
+            return same
         steps = plan.image_steps(model, req.build)
         built = [step.service for step in steps if step.action == "build"]
         self._step(record, "pulled")
@@ -1026,7 +1147,9 @@ class Deployment:
                 self.warnings.append(f"old image {ref} could not be removed: {problem}")
         for rid in todo.releases:
             self.store.remove(rid)
-        self.store.prune_secrets([one.secret_digests for one in self.store.releases()])
+        kept = self.store.releases()
+        was = [{name: state["was"]} for one in kept for name, state in one.rotation.items() if state.get("was")]
+        self.store.prune_secrets([*(one.secret_digests for one in kept), *was])
         return {"releases": list(todo.releases), "images": removed}
 
     @staticmethod

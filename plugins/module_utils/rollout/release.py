@@ -17,8 +17,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-#: Outcomes of a release. ``pending`` is a run that is going on, or one that was killed.
-PENDING, SEALED, FAILED, ABANDONED = "pending", "sealed", "failed", "abandoned"
+#: Outcomes of a release. ``pending`` is a run that is going on, or one that was killed; ``replaced`` one that was made
+#: anew with other secrets, so that nobody goes back to it.
+PENDING, SEALED, FAILED, ABANDONED, REPLACED = "pending", "sealed", "failed", "abandoned", "replaced"
 
 ID_PATTERN = re.compile(r"^\d{8}T\d{6}Z-[0-9a-f]{8}$")
 NAME_PATTERN = re.compile(r"^[a-z0-9][a-z0-9_-]*$")
@@ -52,7 +53,8 @@ class Release:
 
     ``env_digests`` and ``secret_digests`` hold keyed digests, so that a later run can name what changed without
     the values standing anywhere. ``evidence`` is what was observed when it failed; ``observed`` the containers when
-    it was sealed (name → {service, config_hash, image}).
+    it was sealed (name → {service, config_hash, image}). ``rotation`` says where each rotated secret stands (name →
+    {stage, at, given, was, second}, see :mod:`.rotation`; ``given`` and ``was`` are keyed digests).
     """
 
     id: str
@@ -71,6 +73,7 @@ class Release:
     secret_digests: dict[str, str] = field(default_factory=dict)
     evidence: dict[str, Any] = field(default_factory=dict)
     observed: dict[str, dict[str, str]] = field(default_factory=dict)
+    rotation: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """JSON, sorted, indent 2, one newline at the end."""

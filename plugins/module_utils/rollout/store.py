@@ -9,9 +9,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .release import ABANDONED, FAILED, PENDING, SEALED, Release
+from .release import ABANDONED, FAILED, PENDING, REPLACED, SEALED, Release
 
-#: Failed and abandoned releases kept for their evidence.
+#: Failed and abandoned releases kept for their evidence, and so many replaced ones.
 KEEP_FAILED = 3
 
 
@@ -64,6 +64,7 @@ def plan_prune(
     stay = {r.id for r in ordered if r.outcome == PENDING}
     stay.update([r.id for r in ordered if r.outcome == SEALED][: max(keep, 1)])
     stay.update([r.id for r in ordered if r.outcome in (FAILED, ABANDONED)][:KEEP_FAILED])
+    stay.update([r.id for r in ordered if r.outcome == REPLACED][:KEEP_FAILED])
     good = last_good(ordered)
     stay.update(r for r in (current, good.id if good else None) if r)
     gone = sorted(r.id for r in ordered if r.id not in stay)

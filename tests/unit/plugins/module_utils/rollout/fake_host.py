@@ -21,8 +21,10 @@ from types import SimpleNamespace
 from fake_time import NEVER, Killed, Schedule
 
 from ansible_collections.landfall.stack.plugins.module_utils.clients.files import StackDir
+from ansible_collections.landfall.stack.plugins.module_utils.clients.host import undo_cut_short
 from ansible_collections.landfall.stack.plugins.module_utils.compose.envfile import parse_env
 from ansible_collections.landfall.stack.plugins.module_utils.compose.model import build_model
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.anew import request as request_anew
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.deploy import (
     Deployment,
     Effects,
@@ -70,6 +72,7 @@ class Container:
     born: int = 0
     argv: tuple[str, ...] = ()
     labels: dict = field(default_factory=dict)
+    environment: dict = field(default_factory=dict)
 
     def at(self, now):
         """Let it come to what it is at a time."""
@@ -400,6 +403,7 @@ class World:
             pid=self.made,
             count=number,
             labels=dict(raw.get("labels") or {}),
+            environment=dict(raw.get("environment") or {}),
             networks={
                 f"{STACK}_{key}": [service, *((entry or {}).get("aliases") or ())]
                 for key, entry in raw["networks"].items()
@@ -468,6 +472,20 @@ class World:
             deployment = self._deployment(Request(stack=STACK, files={}, compose_files=()))
             with self.store.lock("me", "now", 1.0):
                 return deployment.go_back(*deployment.choose_back(to))
+        finally:
+            self.schedule.end()
+
+    def rotate(self, *steps):
+        """What the module rotation does; None when there was nothing to do."""
+        try:
+            idle = self._deployment(Request(stack=STACK, files={}, compose_files=()))
+            with self.store.lock("me", "now", 1.0):
+                undo_cut_short(idle)
+                asked = request_anew(idle.store, idle.good(), list(steps), self.now(), who="me@here")
+                if asked is None:
+                    return None
+                deployment = self._deployment(asked)
+                return deployment.apply(deployment.decide(self.store.key(), True))
         finally:
             self.schedule.end()
 
