@@ -50,6 +50,7 @@ def preflight_stacks(stacks: Sequence[Mapping[str, Any]], lints: Sequence[Mappin
     for stack, lint in zip(stacks, lints, strict=True):
         name = str(stack.get("name", "without a name"))
         items += inventory.check_stack(name, str(stack.get("src", "")), lint, inventory.made_names(stack))
+        items += inventory.check_rotate(stack)
         names.update(dict.fromkeys(lint.get("hosts") or ()))
         claims.append((name, sorted({*(lint.get("domains") or ()), *(lint.get("hosts") or ())})))
         # With a variable missing, an image's name is not the one that is meant.

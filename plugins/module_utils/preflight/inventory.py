@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..rollout.rotation import CannotRotate, spec_of
 from .findings import ERROR, OK, WARNING, Finding
 
 MIN_PYTHON = (3, 9)
@@ -262,7 +263,37 @@ def secret_values(secrets: Any) -> dict[str, Any]:
 
 def made_names(stack: Mapping[str, Any]) -> list[str]:
     """Return the names of a stack's secrets, those that are made on the host among them."""
-    return [*secret_values(stack.get("secrets")), *secret_values(stack.get("generate_secrets"))]
+    seconds = [
+        str(one["second"]) for one in stack.get("rotate") or () if isinstance(one, Mapping) and one.get("second")
+    ]
+    return [*secret_values(stack.get("secrets")), *secret_values(stack.get("generate_secrets")), *seconds]
+
+
+def check_rotate(stack: Mapping[str, Any]) -> list[Finding]:
+    """Findings for what a stack has under ``rotate``."""
+    name = stack.get("name", "without a name")
+    known = {*secret_values(stack.get("secrets")), *secret_values(stack.get("generate_secrets"))}
+    move = stack.get("migration")
+    if isinstance(move, Mapping):
+        known.add(str(move.get("variable") or "DATABASE_URL"))
+    out = []
+    for item in stack.get("rotate") or ():
+        try:
+            spec = spec_of(item if isinstance(item, Mapping) else {})
+        except CannotRotate as problem:
+            out.append(Finding("secrets", ERROR, f"stack {name}: {problem}.", "See docs/rotation.md."))
+            continue
+        if spec.secret not in known:
+            said = ", ".join(sorted(known)) or "none"
+            out.append(
+                Finding(
+                    "secrets",
+                    ERROR,
+                    f"stack {name}: rotate names {spec.secret}, which is none of its secrets: {said}.",
+                    "Name it under secrets or generate_secrets of the stack, too, or take it away.",
+                )
+            )
+    return out
 
 
 def check_secrets(values: Mapping[str, Any], where: str, made_by_role: bool = False) -> list[Finding]:
