@@ -13,6 +13,7 @@ from ..backup import drill_state, metrics, pitr
 from ..backup.drill_state import Drills
 from ..backup.pitr import Seen
 from ..compose.routes import StackRoutes
+from ..rollout import rotation
 from ..rollout.health import DONE, LEAVING, WARM, Observation, drift
 from ..rollout.release import FAILED, PENDING, SEALED, Release
 
@@ -92,6 +93,7 @@ class StackRow:
     backup: str = ""
     drills: tuple[str, ...] = ()
     archives: tuple[str, ...] = ()
+    rotations: tuple[str, ...] = ()
 
 
 def summarise(stack: Gathered, certificates: Sequence[Certificate], now: float = 0.0) -> StackRow:
@@ -165,6 +167,7 @@ def summarise(stack: Gathered, certificates: Sequence[Certificate], now: float =
         backup=metrics.line(stack.backup, now) if stack.backup else "",
         drills=tuple(drill_state.lines(stack.drills, now)) if stack.drills else (),
         archives=tuple(pitr.lines(stack.archives)),
+        rotations=tuple(rotation.lines(record.rotation)) if record else (),
     )
 
 
@@ -226,7 +229,7 @@ def render(rows: Sequence[StackRow], host: Sequence[str] = ()) -> list[str]:
         out += [f"  {line}" for line in _table(row.services)]
         out += [f"  {line}" for line in row.routes]
         out += [f"  certificate {line}" for line in row.certificates]
-        out += [f"  {line}" for line in (row.backup, *row.drills, *row.archives) if line]
+        out += [f"  {line}" for line in (row.backup, *row.drills, *row.archives, *row.rotations) if line]
         out += [f"  ! {line}" for line in row.problems]
         out.append("")
     return [*out, advice(rows, host)]

@@ -101,6 +101,19 @@ def names(state: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     return found
 
 
+def lines(state: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What a person has to know of rotations that are not over. :param state: of a release's record"""
+    said = {
+        ANNOUNCED: "a new one is accepted since {at}, and not in use yet: run rotate.yml to go on",
+        SWITCHED: "a new one is in use since {at}, the one before still holds: rotate.yml ends that after the overlap",
+    }
+    return [
+        f"{name}: " + said[one["stage"]].format(at=one.get("at", "an unknown time"))
+        for name, one in sorted(state.items())
+        if one.get("stage") in said
+    ]
+
+
 def step(stage: str, spec: Spec, values: Mapping[str, str], fresh: str) -> dict[str, str]:
     """The values that a step changes.
 

@@ -140,6 +140,8 @@ def test_a_login_is_switched_and_its_url_keeps_the_rest(world):
     assert deploy(world) is None
     deploy(world, "app:2")
     assert {one["URL"] for one in environments(world)} == {"postgresql://app__a:new%2Fpass@db/shop?sslmode=require"}
+    (told,) = rotation.lines(current(world).rotation)
+    assert told.startswith("URL: a new one is in use since 2026-11-21T") and "new%2Fpass" not in told
     assert anew.standing(world.store, current(world), LOGIN, 0.0) == Standing(SWITCHED, 0.0, "app__a", "shop")
 
 
@@ -148,7 +150,7 @@ def test_a_login_is_taken_back(world):
     world.rotate(LOG_IN)
     world.rotate(Step(LOGIN, SETTLED, undo=True))
     assert {one["URL"] for one in environments(world)} == {SECRETS[2].value}
-    assert current(world).rotation["URL"]["stage"] == SETTLED
+    assert current(world).rotation["URL"]["stage"] == SETTLED and rotation.lines(current(world).rotation) == []
 
 
 @pytest.mark.parametrize("steps", [(ANNOUNCE,), (ANNOUNCE, SWITCH_KEY)])
