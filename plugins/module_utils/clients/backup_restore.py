@@ -134,7 +134,12 @@ class Restore:
             restore_files.unpack(self._store, item, new, self.chain(item))
             try:
                 self._b.stack_dir.prepare()
-                return restore_files.add_missing(os.path.join(new, "secrets"), self._b.stack_dir.secrets_dir)
+                # By this key the host knows what of a rotated secret was given before: see rollout.deploy.
+                restore_files.add_one(
+                    os.path.join(new, "digest.key"), os.path.join(self._b.stack_dir.path, "digest.key")
+                )
+                made = restore_files.add_missing(os.path.join(new, "secrets"), self._b.stack_dir.secrets_dir)
+                return [name for name in made if not name.startswith(".")]
             finally:
                 shutil.rmtree(new, ignore_errors=True)
 

@@ -21,6 +21,9 @@ from ..rollout.release import ID_PATTERN, Release
 
 PARTIAL = ".partial"
 
+#: Where the rotated secrets stand, beside them.
+ROTATION = ".rotation.json"
+
 #: Where moves of data to PostgreSQL keep their state, a directory for each stack.
 MOVES = "/var/lib/landfall/migration"
 
@@ -305,6 +308,21 @@ class StackDir:
         os.makedirs(self._versions, mode=0o700, exist_ok=True)
         write_atomic(self._version(name, digest), value, 0o400, uid, 0)
         return write_atomic(os.path.join(self.secrets_dir, name), value, 0o400, uid, 0)
+
+    def write_rotation(self, state: Mapping[str, Mapping[str, str]]) -> None:
+        """Keep where the rotated secrets stand beside them: a backup takes them, and no releases, to another host."""
+        path = os.path.join(self.secrets_dir, ROTATION)
+        if state or os.path.exists(path):
+            write_atomic(path, json.dumps(state, indent=2, sort_keys=True) + "\n", 0o400)
+
+    def rotation(self) -> dict[str, dict[str, str]]:
+        """What :meth:`write_rotation` kept. True only as long as there is no good release, whose record counts."""
+        try:
+            with open(os.path.join(self.secrets_dir, ROTATION), encoding="utf-8") as file:
+                loaded: dict[str, dict[str, str]] = json.load(file)
+                return loaded
+        except (OSError, ValueError):
+            return {}
 
     def restore_secrets(self, digests: Mapping[str, str]) -> None:
         """Bring back the values a release had. :param digests: secret name → keyed digest, of its record"""

@@ -75,15 +75,21 @@ def add_missing(source: str, directory: str) -> list[str]:
         return []
     made = []
     for name in sorted(os.listdir(source)):
-        path, target = os.path.join(source, name), os.path.join(directory, name)
-        if os.path.isfile(path) and not os.path.lexists(target):
-            facts = os.stat(path)
-            part = target + NEW
-            shutil.copy2(path, part)
-            os.chown(part, facts.st_uid, facts.st_gid)
-            os.rename(part, target)
+        if add_one(os.path.join(source, name), os.path.join(directory, name)):
             made.append(name)
     return made
+
+
+def add_one(path: str, target: str) -> bool:
+    """A file with its owner and mode, where there is none yet. False: there is one, or nothing to bring."""
+    if not os.path.isfile(path) or os.path.lexists(target):
+        return False
+    facts = os.stat(path)
+    part = target + NEW
+    shutil.copy2(path, part)
+    os.chown(part, facts.st_uid, facts.st_gid)
+    os.rename(part, target)
+    return True
 
 
 def free_place(path: str) -> None:

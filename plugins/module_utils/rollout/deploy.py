@@ -309,9 +309,11 @@ class Deployment:
         What was given at the rotation's time is out of date since; a value that was given anew wins.
         """
         standing = self.good()
-        if self.request.anew is not None or standing is None:
+        if self.request.anew is not None:
             return {}
         given = {one.name: one.value for one in self.request.secrets if one.value is not None}
+        if standing is None:
+            return self._brought_back(given, key)
         # Of a first step that was killed the good release knows nothing yet; it has the values before it all the same.
         every = {name: of for one in self.store.releases() for name, of in rotation.names(one.rotation).items()}
         out = {}
@@ -322,13 +324,25 @@ class Deployment:
                 out[name] = self.store.secret_version(name, standing.secret_digests[name])
         return out
 
+    def _brought_back(self, given: Mapping[str, str | None], key: bytes) -> dict[str, str]:
+        """The same on a host that a backup's secrets were brought back to: there is no release yet that knows."""
+        out = {}
+        state = self.store.rotation()
+        for name, of in rotation.names(state).items():
+            value, kept, first = given.get(of), self.store.secret(name), self.store.secret(of)
+            if kept is None or first is None:
+                continue
+            if value is None or value == first or release.keyed(key, value) == state[of].get("given"):
+                out[name] = kept
+        return out
+
     def _rotation(self, values: Mapping[str, str], key: bytes) -> dict[str, Mapping[str, str]]:
         """Where the rotated secrets stand, for the record: a value that was given anew is none of a rotation."""
         if self.request.anew is not None:
             return dict(self.request.anew.rotation)
         standing = self.good()
         rotated = self._rotated(key)
-        state = standing.rotation if standing else {}
+        state = standing.rotation if standing else self.store.rotation()
         return {name: one for name, one in state.items() if name in rotated and name in values}
 
     def _routes_of(self, rid: str) -> str:
@@ -435,6 +449,7 @@ class Deployment:
         for secret in self.request.secrets:
             digest = decision.secret_digests[secret.name]
             self.store.write_secret(secret.name, decision.values[secret.name], secret.owner, digest)
+        self.store.write_rotation(decision.rotation)
 
     def _extra(
         self, decision: Decision, config: Mapping[str, Any], model: Stack, directory: str

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
+import shutil
 from itertools import product
 
 import pytest
@@ -350,3 +352,64 @@ def test_the_environment_of_a_release_comes_back(world):
     world.rotate(ANNOUNCE)
     found = parse_env(world.store.read(world.store.current(), "env"))
     assert {name: found[name] for name in odd} == odd
+
+
+def test_secrets_that_are_read_as_files(world):
+    """Their value is no part of a container's configuration: its label is, and a rollback has to mend that, too."""
+
+    def files(image):
+        document = json.loads(stack_file(web=service(image, 2, path="/", secrets=[{"source": "key"}])))
+        document["secrets"] = {"key": {"file": "${LANDFALL_SECRETS}/KEY"}}
+        return json.dumps(document).encode()
+
+    def labels():
+        return {one.labels["landfall.secrets"] for one in world.there.values() if one.service == "web"}
+
+    secrets = (Secret("KEY", None, 48, owner=os.getuid()), Secret("KEY_SECOND", None, 0, owner=os.getuid()))
+    world.deploy(compose=files("app:1"), secrets=secrets)
+    (old,) = labels()
+    world.deploy(compose=files("app:2"), secrets=secrets)
+    assert labels() == {old}
+    world.rotate(ANNOUNCE)
+    assert labels() == {old}, "nobody reads the second key here"
+    world.rotate(SWITCH_KEY)
+    (new,) = labels()
+    assert new != old and world.store.secret("KEY") == NEW
+    world.back()
+    assert labels() == {new} and world.store.secret("KEY") == NEW
+    assert {one.image for one in world.there.values()} == {world.local["app:1"]}
+
+
+def test_secrets_brought_back_to_another_host(new_world):
+    """A backup brings the secrets, and the inventory still has the login of before, which may log in no longer."""
+    lost = new_world()
+    deploy(lost)
+    for step in (ANNOUNCE, SWITCH_KEY, LOG_IN):
+        lost.rotate(step)
+    fresh = new_world()
+    fresh.store.prepare()
+    for name in os.listdir(lost.store.secrets_dir):
+        path = os.path.join(lost.store.secrets_dir, name)
+        if os.path.isfile(path):
+            shutil.copy(path, os.path.join(fresh.store.secrets_dir, name))
+    shutil.copy(os.path.join(lost.store.path, "digest.key"), os.path.join(fresh.store.path, "digest.key"))
+    deploy(fresh)
+    assert keys(fresh) == (NEW, OLD)
+    assert {one["URL"] for one in environments(fresh)} == {"postgresql://app__a:new%2Fpass@db/shop?sslmode=require"}
+    assert current(fresh).rotation == current(lost).rotation
+    fresh.rotate(SETTLE_KEY)
+    assert keys(fresh) == (NEW, "") and deploy(fresh) is None
+
+
+def test_a_new_value_on_another_host_wins(new_world):
+    lost = new_world()
+    deploy(lost)
+    lost.rotate(LOG_IN)
+    fresh = new_world()
+    fresh.store.prepare()
+    for name in ("URL", ".rotation.json"):
+        shutil.copy(os.path.join(lost.store.secrets_dir, name), os.path.join(fresh.store.secrets_dir, name))
+    shutil.copy(os.path.join(lost.store.path, "digest.key"), os.path.join(fresh.store.path, "digest.key"))
+    url = "postgresql://app:other@elsewhere/shop"
+    deploy(fresh, secrets=(*SECRETS[:2], Secret("URL", url, env=True)))
+    assert {one["URL"] for one in environments(fresh)} == {url} and current(fresh).rotation == {}
