@@ -246,15 +246,41 @@ def test_a_restart_while_armed_puts_it_back_at_boot(host):
     assert told.rc == 0 and "restarted before anybody confirmed" in words(told.output), told.output[-3000:]
 
 
-def test_the_port_of_an_sshd_behind_its_socket_is_refused(host):
+@pytest.fixture(scope="module")
+def behind_socket(host):
+    """sshd started by its socket, as on Ubuntu 22.10 and later."""
     host.site.sh("systemctl disable --now ssh.service && systemctl enable --now ssh.socket")
-    try:
-        before = host.state()
-        refused = host.play(hardening_ssh_options={"Port": [22, 2222]})
-        assert refused.rc != 0 and "systemctl edit ssh.socket" in words(refused.output), refused.output[-3000:]
-        assert host.state() == before
-    finally:
-        host.site.sh("systemctl disable --now ssh.socket; systemctl enable --now ssh.service")
+    yield host
+    host.site.sh("systemctl disable --now ssh.socket; systemctl enable --now ssh.service")
+
+
+def test_the_port_of_an_sshd_behind_its_socket_is_refused(behind_socket):
+    host = behind_socket
+    before = host.state()
+    refused = host.play(hardening_ssh_options={"Port": [22, 2222]})
+    assert refused.rc != 0 and "systemctl edit ssh.socket" in words(refused.output), refused.output[-3000:]
+    assert host.state() == before
+
+
+def test_behind_its_socket_a_change_is_confirmed_and_stays(behind_socket):
+    host = behind_socket
+    run = host.play(hardening_lockout_window=120, hardening_ssh_login_grace_time=29)
+    assert run.rc == 0 and "Come in again by a new connection" in run.output, run.output[-3000:]
+    assert "logingracetime 29" in host.site.sh("mkdir -p /run/sshd; sshd -T")
+    assert host.site.sh("systemctl is-active ssh.socket").strip() == "active"
+    back = host.play(hardening_lockout_window=120)
+    assert back.rc == 0 and "logingracetime 30" in host.site.sh("sshd -T")
+
+
+def test_behind_its_socket_a_shut_door_opens_again_by_itself(behind_socket):
+    host = behind_socket
+    before = host.state()
+    run = host.play(hardening_ssh_options={"AllowUsers": "nobody"})
+    said = words(run.output)
+    assert run.rc != 0 and "was not confirmed by a new connection as root@" in said, said[-3000:]
+    assert f"nobody confirmed it over a new connection within {WINDOW} s" in said, said[-3000:]
+    assert host.state() == before
+    assert host.site.sh("systemctl is-active ssh.socket").strip() == "active"
 
 
 def test_rules_made_by_hand_are_named_and_stay_or_go_as_told(host):
