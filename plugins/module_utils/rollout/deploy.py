@@ -26,7 +26,7 @@ from ..compose.overlay import overlay
 from ..compose.stack import Stack
 from ..migration.move_state import side
 from ..relay.spec import RelaySpec
-from . import envfile, final, health, hooks, journal, plan, planner, release, rotation, store
+from . import envfile, final, health, hooks, journal, plan, planner, release, rotated, rotation, store
 from .changes import CONFIG_LABEL
 from .executor import Interrupted, Options, Rollout, RolloutFailed
 from .plan import Refused
@@ -202,7 +202,8 @@ class Deployment:
         """Compare what is asked with what is there. Reads only."""
         req, store_ = self.request, self.store
         content, values, generated = self._content(key)
-        state = self._rotation(values, key)
+        anew = req.anew
+        state = rotated.state(store_, self.good(), self._rotated(key)) if anew is None else dict(anew.rotation)
         digest = release.content_digest(content, key)
         env_digests = {name: release.keyed(key, value)[:16] for name, value in content.env.items()}
         from_file = release.keyed(key, req.env_file)[:16]
@@ -285,12 +286,12 @@ class Deployment:
     def _secret_values(self, key: bytes) -> tuple[dict[str, str], list[str]]:
         values: dict[str, str] = {}
         generated: list[str] = []
-        rotated = self._rotated(key)
+        kept_by_rotation = self._rotated(key)
         for secret in self.request.secrets:
             if not secret.name or "/" in secret.name or secret.name.startswith("."):
                 raise Refused(f"secret name {secret.name!r}: use letters, digits, '_', '-' and '.', no '/'")
-            if secret.name in rotated:
-                values[secret.name] = rotated[secret.name]
+            if secret.name in kept_by_rotation:
+                values[secret.name] = kept_by_rotation[secret.name]
                 continue
             if secret.value is not None:
                 values[secret.name] = secret.value
@@ -304,46 +305,12 @@ class Deployment:
         return values, generated
 
     def _rotated(self, key: bytes) -> dict[str, str]:
-        """The values that rotations made, as the current release has them: whatever a killed run left is undone.
-
-        What was given at the rotation's time is out of date since; a value that was given anew wins.
-        """
-        standing = self.good()
+        """The values that rotations made; none for a rotation itself, which brings its own."""
         if self.request.anew is not None:
             return {}
         given = {one.name: one.value for one in self.request.secrets if one.value is not None}
-        if standing is None:
-            return self._brought_back(given, key)
-        # Of a first step that was killed the good release knows nothing yet; it has the values before it all the same.
-        every = {name: of for one in self.store.releases() for name, of in rotation.names(one.rotation).items()}
-        out = {}
-        for name, of in every.items():
-            value = given.get(of)
-            before = (standing.rotation.get(of, {}).get("given"), standing.secret_digests.get(of))
-            if name in standing.secret_digests and (value is None or release.keyed(key, value) in before):
-                out[name] = self.store.secret_version(name, standing.secret_digests[name])
-        return out
-
-    def _brought_back(self, given: Mapping[str, str | None], key: bytes) -> dict[str, str]:
-        """The same on a host that a backup's secrets were brought back to: there is no release yet that knows."""
-        out = {}
-        state = self.store.rotation()
-        for name, of in rotation.names(state).items():
-            value, kept, first = given.get(of), self.store.secret(name), self.store.secret(of)
-            if kept is None or first is None:
-                continue
-            if value is None or value == first or release.keyed(key, value) == state[of].get("given"):
-                out[name] = kept
-        return out
-
-    def _rotation(self, values: Mapping[str, str], key: bytes) -> dict[str, Mapping[str, str]]:
-        """Where the rotated secrets stand, for the record: a value that was given anew is none of a rotation."""
-        if self.request.anew is not None:
-            return dict(self.request.anew.rotation)
-        standing = self.good()
-        rotated = self._rotated(key)
-        state = standing.rotation if standing else self.store.rotation()
-        return {name: one for name, one in state.items() if name in rotated and name in values}
+        found = rotated.values(self.store, self.good(), given, key)
+        return {one.name: found[one.name] for one in self.request.secrets if one.name in found}
 
     def _routes_of(self, rid: str) -> str:
         try:
