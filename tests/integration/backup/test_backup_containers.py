@@ -172,7 +172,7 @@ def test_redis_in_a_container(ground: Ground, appendonly: str):
         assert ask("DBSIZE") == "5000" and ask("GET", "k77") == "77" and "what was there is kept" in said
         # What comes now is kept over a restart, too.
         ask("SET", "new", "1")
-        docker("restart", f"{stack}-queue")
+        docker("restart", "-t", "2", f"{stack}-queue")
         wait_for("Redis", lambda: ask("PING") == "PONG")
         assert ask("DBSIZE") == "5001"
     finally:
