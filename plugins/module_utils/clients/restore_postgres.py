@@ -83,8 +83,8 @@ def _able(server: Server, item: Item) -> None:
     lacking = sorted(set(item.details["extensions"]) - set(there))
     if lacking:
         raise BackupError(
-            f"{item.name}: the server lacks extensions that it uses: {', '.join(lacking)}. Install their packages there "
-            "(or take an image that has them), and run the same again"
+            f"{item.name}: the server lacks extensions that it uses: {', '.join(lacking)}. Install their packages "
+            "there (or take an image that has them), and run the same again"
         )
 
 
