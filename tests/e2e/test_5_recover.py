@@ -316,6 +316,9 @@ def test_the_host_is_lost(host, people, tmp_path):
     pages = keep_a_cluster(host)
     before = host.data()
     host.new("landfall-lab/host:trixie")
+    planned = host.play("recover", "--check", identity=str(host.escrow), report=str(tmp_path))
+    assert "Will be installed: postgresql-17" in planned.output and "to the end of its log: 17/main" in planned.output
+    assert host.site.sh("ls /etc/landfall /etc/postgresql 2>/dev/null | wc -l").strip() == "0"
     began = time.monotonic()
     run = host.play("recover", identity=str(host.escrow), report=str(tmp_path))
     took = time.monotonic() - began
