@@ -99,6 +99,12 @@ STOPSIGNAL SIGINT
 CMD ["postgres"]
 """
 
+REDIS = """
+FROM {base}
+RUN apt-get update -q && {apt} install -y --no-install-recommends redis-server && {clean}
+CMD ["redis-server", "--dir", "/data", "--protected-mode", "no"]
+"""
+
 BASE = {suite: f"landfall-lab/base:{suite}" for suite in SUITES}
 
 
@@ -120,6 +126,7 @@ def recipes() -> dict[str, Image]:
     made.append(Image("landfall-lab/nginx-unprivileged:1.30", fill(NGINX, BASE["trixie"]), BASE["trixie"]))
     made.append(Image("landfall-lab/python:3.13-slim", fill(PYTHON, BASE["trixie"]), BASE["trixie"]))
     made.append(Image("landfall-lab/postgres:17", fill(POSTGRES, BASE["trixie"]), BASE["trixie"]))
+    made.append(Image("landfall-lab/redis:8", fill(REDIS, BASE["trixie"]), BASE["trixie"]))
     return {image.tag: image for image in made}
 
 

@@ -220,7 +220,8 @@ class Lab:
                 "-subj",
                 "/CN=landfall lab acme directory",
                 "-addext",
-                f"subjectAltName=DNS:acme.landfall.test,DNS:acme-short.landfall.test,DNS:localhost,IP:{self.net.ip(ACME)},IP:127.0.0.1",
+                f"subjectAltName=DNS:acme.landfall.test,DNS:acme-short.landfall.test,DNS:localhost,IP:{self.net.ip(ACME)},"
+                f"IP:{self.net.ip(S3)},IP:127.0.0.1",
                 "-keyout",
                 str(where / "key.pem"),
                 "-out",
@@ -292,6 +293,8 @@ class Lab:
             f"{self.container('s3')}:/data",
             "-v",
             f"{self._s3_users()}:/etc/s3.json:ro",
+            "-v",
+            f"{self.state / 'acme'}:/acme:ro",
             command=["sh", "-c", S3_START],
         )
         if started:
@@ -479,7 +482,8 @@ S3_USERS = {
 }
 S3_START = (
     "exec weed -logdir=/tmp server -dir=/data -ip=127.0.0.1 -ip.bind=0.0.0.0 -master.volumeSizeLimitMB=64 "
-    "-volume.max=200 -s3 -s3.port=8333 -s3.port.iceberg=0 -s3.port.lance=0 -s3.config=/etc/s3.json"
+    "-volume.max=200 -s3 -s3.port=8333 -s3.port.https=8334 -s3.cert.file=/acme/cert.pem -s3.key.file=/acme/key.pem "
+    "-s3.port.iceberg=0 -s3.port.lance=0 -s3.config=/etc/s3.json"
 )
 
 

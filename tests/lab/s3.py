@@ -64,9 +64,10 @@ class S3:
         (self.root / "log").mkdir()
         ports = [f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={self.port}"]
         self.tls_url = f"https://localhost:{https}" if tls else ""
-        self.ca = self.root / "ca.pem"
+        self.ca, self.key = self.root / "ca.pem", self.root / "key.pem"
         if tls:
-            ports += [f"-s3.port.https={https}", f"-s3.cert.file={self.ca}", f"-s3.key.file={self._certificate()}"]
+            ports += [f"-s3.port.https={https}", f"-s3.cert.file={self.ca}", f"-s3.key.file={self.key}"]
+            self._certificate()
         self._log = (self.root / "out").open("wb")
         self.process = subprocess.Popen(
             [weed(), f"-logdir={self.root / 'log'}", "server", f"-dir={self.root / 'data'}", "-ip=127.0.0.1",
@@ -77,14 +78,13 @@ class S3:
         )  # fmt: skip
         wait_for("the S3 server", self._ready, 60)
 
-    def _certificate(self) -> Path:
-        """A certificate that is its own authority; its key's file."""
-        key = self.root / "key.pem"
+    def _certificate(self) -> None:
+        """A certificate that is its own authority."""
         command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "2"]
-        command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(self.ca)]
+        command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(self.key)]
+        command += ["-out", str(self.ca)]
         subprocess.run(command, check=True, capture_output=True)
         self.root.chmod(0o755)
-        return key
 
     @property
     def url(self) -> str:

@@ -18,12 +18,16 @@ from .ports import BackupError
 from .retention import Policy
 from .sources import Source, parse
 
+#: How a store is asked to encrypt what it is given.
+SSE = ("", "AES256", "aws:kms")
+
 
 @dataclass(frozen=True)
 class S3Config:
     """A bucket. The keys come from the credentials' files; without any, the host's own role is asked.
 
-    :param sse: ``AES256`` or ``aws:kms``
+    :param sse: ``AES256`` or ``aws:kms``; "" leaves it to the bucket
+    :param kms_key: id or ARN of the key of ``aws:kms``; "" for the account's own
     """
 
     bucket: str
@@ -172,6 +176,11 @@ def _store(at: int, raw: Mapping[str, Any], wrong: list[str]) -> StoreConfig:
         "access_key", "secret_key", "session_token", "delete_access_key", "delete_secret_key"
     }  # fmt: skip
     wrong += [f"stores: {name}: {key} is not known" for key in sorted(set(raw) - allowed - {"name", *files})]
+    sse = str(raw.get("sse", ""))
+    if sse not in SSE:
+        wrong.append(f"stores: {name}: sse is {sse!r}, and is one of {', '.join(filter(None, SSE))}")
+    if raw.get("kms_key") and sse != "aws:kms":
+        wrong.append(f"stores: {name}: kms_key needs sse: aws:kms")
     values: dict[str, Any] = {key: str(raw[key]) for key in allowed - {"path_style"} if key in raw}
     return StoreConfig(
         name, "", S3Config(**{"bucket": "", **values, "path_style": bool(raw.get("path_style", False))}), **files

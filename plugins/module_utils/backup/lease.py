@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from .ports import BackupError
@@ -50,6 +51,19 @@ def parse(data: bytes) -> Lease | None:
         return Lease(**json.loads(data))
     except (ValueError, TypeError):
         return None
+
+
+def dead(found: Lease | None, host: str, machine: str, at_work: Callable[[int], bool]) -> bool:
+    """Whether who holds it was a process of this host that is no more: killed, or of before a reboot.
+
+    :param machine: as in :class:`Lease`, of now
+    :param at_work: whether a process of that number is a run of ours
+    """
+    if found is None or not found.machine or found.host != host:
+        return False
+    installed, _slash, boot = found.machine.partition("/")
+    here, _slash, now = machine.partition("/")
+    return installed == here and (boot != now or not at_work(found.pid))
 
 
 def takeable(found: Lease | None, modified: float, now: float, dead: bool = False, ttl: float = TTL) -> bool:

@@ -19,6 +19,8 @@ from .ports import BackupError
 ENGINE = "pgbackrest"
 #: The item of a set that holds the cipher of the repository.
 KEY = "pgbackrest-key"
+#: How the items of a set begin that hold a cluster's own configuration, which Debian keeps beside its data.
+SETTINGS = "pgbackrest-conf"
 CONF_DIR = "/etc/pgbackrest/landfall"
 FULL, INCREMENTAL = "full", "incr"
 #: Exit code: another pgBackRest works on the stanza.
@@ -55,6 +57,16 @@ class Cluster:
     def id(self) -> str:
         """As Debian's programs write it."""
         return f"{self.version}/{self.cluster}"
+
+    @property
+    def conf_dir(self) -> str:
+        """Where Debian keeps its configuration: no backup of the cluster has that."""
+        return f"/etc/postgresql/{self.id}"
+
+    @property
+    def settings_item(self) -> str:
+        """The item of a set that holds its configuration."""
+        return item_name(SETTINGS, self.name.removeprefix("postgres-"))
 
 
 def is_cluster(raw: Mapping[str, Any]) -> bool:
@@ -249,6 +261,7 @@ class Taken:
     :param size: bytes of the cluster; ``stored``: what it added to the repository
     :param error: pages of it did not have their checksum when they were read
     :param needs: the backups it hangs on
+    :param timeline: of the log at its beginning, 0 when that is not known
     """
 
     label: str
@@ -259,16 +272,22 @@ class Taken:
     stored: int
     error: bool = False
     needs: tuple[str, ...] = ()
+    timeline: int = 0
 
 
 @dataclass(frozen=True)
 class Info:
-    """What is in the repository. :param wal: the newest archived segment, "" for none; ``system``: id of the cluster"""
+    """What is in the repository.
+
+    :param wal: the newest archived segment, "" for none
+    :param system: id of the cluster; ``version``: major version of its PostgreSQL, "" for none
+    """
 
     backups: tuple[Taken, ...] = ()
     wal: str = ""
     system: str = ""
     stanza: bool = True
+    version: str = ""
 
 
 def info(out: str) -> Info:
@@ -289,10 +308,12 @@ def info(out: str) -> Info:
                     float(one["timestamp"]["stop"]), int(one["info"]["size"]),
                     int(one["info"]["repository"]["delta"]), bool(one.get("error")),
                     tuple(str(other) for other in one.get("reference") or ()),
+                    int(str((one.get("archive") or {}).get("start") or "0")[:8], 16),
                 )
                 for one in said["backup"]
             ),
             newest[-1] if newest else "", systems[-1] if systems else "", status["code"] != 1,
+            str(said["db"][-1].get("version", "")) if said.get("db") else "",
         )  # fmt: skip
     except (ValueError, KeyError, TypeError, IndexError) as problem:
         words = hint(printable(out)[:2000])

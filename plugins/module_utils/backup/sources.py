@@ -110,14 +110,18 @@ def _of_service(stack: Stack, service: Service, said: Mapping[str, Any]) -> list
     return out
 
 
-def with_keys(sources: Sequence[Source], password: str, cipher: str) -> list[Source]:
-    """With what opens other programs' repositories: a set can be read without the host that made it.
+def with_keys(
+    sources: Sequence[Source], password: str, cipher: str, clusters: Sequence[pgbackrest.Cluster] = ()
+) -> list[Source]:
+    """With what other programs' repositories need: a set can be read without the host that made it.
 
     :param password: restic's file, taken where a source needs it
-    :param cipher: pgBackRest's file, "" where it keeps nothing
+    :param cipher: pgBackRest's file, taken where it keeps something
+    :param clusters: what it keeps; their configuration is in no repository
     """
     own = [Source("key", RESTIC_KEY, where=password)] if any(one.by_restic for one in sources) else []
-    own += [Source("key", pgbackrest.KEY, where=cipher)] if cipher else []
+    own += [Source("key", pgbackrest.KEY, where=cipher)] if clusters else []
+    own += [Source("key", one.settings_item, where=one.conf_dir) for one in clusters]
     return [*sources, *own]
 
 

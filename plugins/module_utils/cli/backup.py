@@ -79,6 +79,12 @@ def parser() -> argparse.ArgumentParser:
         one.add_argument("--set", dest="sid", default="latest", help="its id, or latest")
         one.add_argument("--identity", default="", help="file with an identity of age, the configured one by default")
     verb("resume", "start again what a killed run held still")
+    lost = verb("recover", "bring the clusters of a host that is gone onto this one")
+    lost.add_argument("--to-time", default="", metavar="TIME", help="'2026-11-22 03:00:00Z'; the end, else")
+    lost.add_argument("--overwrite", action="store_true", help="a cluster with data is put aside")
+    lost.add_argument("--plan", action="store_true", help="only say what would be done")
+    lost.add_argument("--store", default="", help="of the sets that have the cipher; the first one, when not given")
+    lost.add_argument("--identity", default="", help="file with an identity of age, the configured one by default")
     ready = verb("setup", "set pgBackRest up for the clusters of this stack")
     ready.add_argument("--plan", action="store_true", help="only say what would be done")
     verb("watch", "how far behind the archives of the clusters are")
@@ -94,7 +100,7 @@ def main(argv: Sequence[str], root: str) -> int:
         config = load(os.path.join(args.config_dir, f"{args.stack}.json"))
         backup = Backup(config, root, _say)
         verbs = {"run": _run, "list": _list, "verify": _verify, "prune": _prune, "restore": _restore, "resume": _resume}
-        verbs |= {"drill": _drill, "setup": _setup, "watch": _watch}
+        verbs |= {"drill": _drill, "recover": _recover, "setup": _setup, "watch": _watch}
         return verbs[args.verb](args, backup)
     except (Busy, StackBusy) as problem:
         print(f"landfall backup {args.verb}: {problem}", file=sys.stderr)
@@ -106,6 +112,10 @@ def main(argv: Sequence[str], root: str) -> int:
 
 def _say(text: str) -> None:
     print(text, flush=True)
+
+
+def _recover(args: argparse.Namespace, backup: Backup) -> int:
+    return backup_pitr.recover(args, backup, _say)
 
 
 def _setup(args: argparse.Namespace, backup: Backup) -> int:

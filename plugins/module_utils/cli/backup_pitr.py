@@ -23,6 +23,7 @@ from ..backup.ports import BackupError
 from ..clients.backup_drill import Drills
 from ..clients.backup_host import Backup
 from ..clients.backup_lock import host_lock
+from ..clients.cluster_recovery import Carried, ClusterRecovery
 from ..clients.pgbackrest import PgBackRest
 from ..clients.pgbackrest_restore import ClusterRestore, lost
 from ..clients.pgbackrest_setup import Setup
@@ -187,6 +188,19 @@ def restore(args: argparse.Namespace, config: Config, say: Say) -> int:
         if not args.plan:
             ClusterRestore(keeper).run(wanted, args.port)
             keeper.look()
+    return 0
+
+
+def recover(args: argparse.Namespace, backup: Backup, say: Say) -> int:
+    """The clusters of a host that is gone. The last line says so where there was nothing to do."""
+    config, changed = backup.config, False
+    target = pitr.moment(args.to_time) if args.to_time else None
+    carried = Carried(backup, backup.store(args.store), args.identity or config.identity_file)
+    with _alone(config, "recover"):
+        for keeper in keepers(config, say):
+            changed = ClusterRecovery(keeper, carried, backup.scratch).run(target, args.overwrite, args.plan) or changed
+    if not changed:
+        say("pgbackrest: nothing to bring back")
     return 0
 
 

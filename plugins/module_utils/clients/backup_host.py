@@ -167,8 +167,8 @@ class Backup:
         out = [*self.declared(), *self.config.sources]
         if self.config.project:
             out.append(Source("project", "project"))
-        cipher = self.config.pgbackrest_cipher_file if self.config.clusters else ""
-        return with_keys(out, self.config.restic_password_file, cipher)
+        c = self.config
+        return with_keys(out, c.restic_password_file, c.pgbackrest_cipher_file, c.clusters)
 
     def declared(self) -> list[Source]:
         """The sources of ``x-landfall.backup`` in the current release; none without a release."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..backup import commands, postgres
+from ..backup import commands, pgbackrest, postgres
 from ..backup.commands import Command
 from ..backup.config import Config
 from ..backup.layout import RESTIC_KEY, item_name
@@ -193,6 +193,11 @@ class Maker:
 
     def _key(self, source: Source, sid: str) -> Sequence[Job]:
         path = source.where
+        if source.name.startswith(pgbackrest.SETTINGS):
+            # A cluster that is gone is the watch's alarm; the other items are taken all the same.
+            tar, details = commands.tar(path), {"path": path, "directory": True}
+            there = os.path.isdir(path)
+            return [Job(source.name, "key", "", path, lambda: _plain(tar, details), secret=True)] if there else []
         # restic's password is made by its first backup, before this is read.
         if source.name != RESTIC_KEY and not os.path.exists(path):
             raise BackupError(f"{source.name}: {path} is not there: set the backups up again (backup.yml)")

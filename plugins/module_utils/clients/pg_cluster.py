@@ -46,6 +46,12 @@ def clusters() -> dict[str, Server]:
     return pgbackrest.listed(run(["pg_lsclusters", "--json"], "the clusters of this host cannot be listed"))
 
 
+def conninfo(database: str) -> str:
+    """A database for ``psql --dbname``, which takes a name with '=' in it for a whole connection string."""
+    escaped = database.replace("\\", "\\\\").replace("'", "\\'")
+    return f"dbname='{escaped}'"
+
+
 class DebianCluster:
     """One of them. :param version: major version of PostgreSQL; :param name: as pg_lsclusters shows it"""
 
@@ -69,12 +75,12 @@ class DebianCluster:
         """start, stop, restart or reload. :raises BackupError: it did not"""
         run(["pg_ctlcluster", str(self.version), self.name, action], f"{self.id}: {action}", None)
 
-    def ask(self, query: str) -> str:
+    def ask(self, query: str, database: str = "postgres") -> str:
         """The answer to one query, as psql prints it. :raises BackupError: it gave none"""
         at = self.server()
         argv = ["psql", "--no-psqlrc", "--no-password", "--tuples-only", "--no-align", "--quiet",
                 "--set=ON_ERROR_STOP=1", f"--host={at.socket}", f"--port={at.port}", f"--username={OWNER}",
-                "--dbname=postgres", f"--command={query}"]  # fmt: skip
+                f"--dbname={conninfo(database)}", f"--command={query}"]  # fmt: skip
         return run(argv, f"{self.id} does not answer", ANSWERS_IN, OWNER).strip()
 
     def archive(self) -> Mapping[str, Any]:

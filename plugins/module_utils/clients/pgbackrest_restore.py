@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..backup import pgbackrest, pitr
 from ..backup.layout import stamp
@@ -128,12 +128,26 @@ class ClusterRestore:
 
     def _in_place(self, wanted: Restore) -> None:
         self.undo()
+        if self._k.debian.server().running:
+            self.flush(wanted)
+        kept = self.replace(wanted)
+        self._say(f"{self._c.id} is at its target. What was there lies in {kept}; remove it when you are content")
+        self._say(
+            "its log goes on along a new timeline: take a full backup (landfall backup run --engine pgbackrest --full)"
+        )
+
+    def replace(self, wanted: Restore, prepare: Callable[[str], None] = lambda partial: None) -> str:
+        """Fetch, swap, follow the log. What an original has not archived is not asked for.
+
+        :param prepare: done with the directory of the fetched data, before anything of the cluster is touched
+        :returns: where lies what was there
+        :raises BackupError: data and server are as they were
+        """
         server = self._k.debian.server()
         partial = f"{server.data}.partial"
         self._room(wanted, partial)
-        if server.running:
-            self.flush(wanted)
         self._fetch(wanted, partial, server.data)
+        prepare(partial)
         kept = f"{server.data}.before-{stamp(time.time()).replace(':', '')}"
         state = {"data": server.data, "partial": partial, "before": kept, "running": server.running}
         write_atomic(self._k.journal, json.dumps(state) + "\n", 0o600)
@@ -150,10 +164,7 @@ class ClusterRestore:
             self.undo()
             raise BackupError(f"{problem}. All is as it was before") from problem
         os.unlink(self._k.journal)
-        self._say(f"{self._c.id} is at its target. What was there lies in {kept}; remove it when you are content")
-        self._say(
-            "its log goes on along a new timeline: take a full backup (landfall backup run --engine pgbackrest --full)"
-        )
+        return kept
 
     def undo(self) -> bool:
         """Bring back what a killed restore in place had put aside; what had come to its target stays.

@@ -59,6 +59,7 @@ def restore(
     :param archive: its file, which is read by several jobs; "" to read the store
     :raises BackupError: it is there already, or the restore failed; nothing of it is left then
     """
+    _able(server, item)
     create(server, item, target)
     try:
         _load(store, item, server, target, chain, archive, jobs)
@@ -73,6 +74,18 @@ def restore(
         drop(server, target)
         raise
     say(f"database {target}: {len(rows)} tables, {sum(rows.values())} rows, as in the backup")
+
+
+def _able(server: Server, item: Item) -> None:
+    """Before hours of loading. :raises BackupError: the server lacks files of extensions"""
+    with server.session() as session:
+        there = session.value("SELECT coalesce(json_agg(name), '[]') FROM pg_available_extensions;")
+    lacking = sorted(set(item.details["extensions"]) - set(there))
+    if lacking:
+        raise BackupError(
+            f"{item.name}: the server lacks extensions that it uses: {', '.join(lacking)}. Install their packages "
+            "there (or take an image that has them), and run the same again"
+        )
 
 
 def create(server: Server, item: Item, target: str) -> None:

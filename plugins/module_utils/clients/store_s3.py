@@ -172,7 +172,7 @@ class S3Store:
     def put(self, key: str, data: bytes, absent: bool = False, match: str = "") -> None:
         self._condition.headers = {"If-None-Match": "*"} if absent else {"If-Match": match} if match else {}
         try:
-            self._call(
+            answer = self._call(
                 f"writing {key}",
                 self._s3.put_object,
                 Key=self._root + key,
@@ -180,12 +180,22 @@ class S3Store:
                 ContentMD5=b64encode(hashlib.md5(data).digest()).decode(),
                 **self._put_options(),
             )
+            self._encrypted(key, answer)
         except Exists:
             # The first answer may have been lost, and this is the retry's.
             if self.get(key).data != data:
                 raise
         finally:
             self._condition.headers = {}
+
+    def _encrypted(self, key: str, answer: dict[str, Any]) -> None:
+        """A server that does not know of encryption passes it over, and says nothing. :raises StoreError: it did"""
+        said = str(answer.get("ServerSideEncryption", ""))
+        if self._c.sse and said != self._c.sse:
+            raise StoreError(
+                f"store {self.name} (bucket {self._c.bucket}): {key} is not encrypted as asked for: {self._c.sse}, not "
+                f"{said or 'at all'}. Take a store that can, or leave sse out: what is secret is encrypted here anyway"
+            )
 
     def upload(self, key: str) -> Upload:
         made = self._call(
@@ -295,6 +305,8 @@ class S3Upload:
             raise StoreError(
                 f"store {self._store.name}: {what}: {head['ContentLength']} bytes are there, {sent} were sent"
             )
+        # Not all servers say it when an upload is begun.
+        self._store._encrypted(self._key, head)
 
     def abort(self) -> None:
         with contextlib.suppress(StoreError):

@@ -5,26 +5,35 @@ from __future__ import annotations
 import http.client
 import http.server
 import socket
+import ssl
 import struct
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
 
 @dataclass
 class Seen:
-    """A request: ``number`` counts those of its ``kind``."""
+    """A request: ``number`` counts those of its ``kind``; names of ``headers`` are lower-case."""
 
     method: str
     path: str
     query: dict[str, list[str]]
     kind: str
     number: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def sse(self) -> tuple[str, str]:
+        """How the store is asked to encrypt it, and by which key."""
+        name = "x-amz-server-side-encryption"
+        return self.headers.get(name, ""), self.headers.get(f"{name}-aws-kms-key-id", "")
 
 
 #: what to do with a request: None (let it through), "reset", "reset-late", "500", "503", "error200", "cut", "flip",
+#: "silent" (answers without a word of encryption),
 #: or seconds to wait first
 Rule = Callable[[Seen], "str | float | None"]
 
@@ -42,7 +51,12 @@ def kind_of(method: str, query: dict[str, list[str]]) -> str:
 
 
 class Proxy:
-    def __init__(self, port: int) -> None:
+    """:param port: of the server behind it, by HTTP
+
+    :param tls: files of a certificate and its key: it is asked by HTTPS then
+    """
+
+    def __init__(self, port: int, tls: tuple[str, str] | None = None) -> None:
         self.rule: Rule = lambda seen: None
         self.seen: list[Seen] = []
         self._counts: dict[str, int] = {}
@@ -55,7 +69,7 @@ class Proxy:
             def handle_one(self) -> None:
                 parts = urlsplit(self.path)
                 query = parse_qs(parts.query, keep_blank_values=True)
-                seen = proxy.note(self.command, parts.path, query)
+                seen = proxy.note(self.command, parts.path, query, self.headers)
                 length = int(self.headers.get("Content-Length") or 0)
                 action = proxy.rule(seen)
                 if action == "reset":
@@ -92,6 +106,7 @@ class Proxy:
                         name: value
                         for name, value in answer.getheaders()
                         if name.lower() not in ("transfer-encoding", "connection", "content-length")
+                        and not (action == "silent" and "server-side-encryption" in name.lower())
                     }
                     head_length = answer.getheader("Content-Length") if self.command == "HEAD" else None
                     self._answer(answer.status, headers, data, cut=action == "cut", length=head_length)
@@ -126,18 +141,24 @@ class Proxy:
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self._server.handle_error = lambda *args: None
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self._scheme = "https" if tls else "http"
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self._scheme}://127.0.0.1:{self.port}"
 
-    def note(self, method: str, path: str, query: dict[str, list[str]]) -> Seen:
+    def note(self, method: str, path: str, query: dict[str, list[str]], headers: Mapping[str, str]) -> Seen:
         with self._lock:
             kind = kind_of(method, query)
             self._counts[kind] = self._counts.get(kind, 0) + 1
-            seen = Seen(method, path, query, kind, self._counts[kind])
+            lower = {name.lower(): value for name, value in headers.items()}
+            seen = Seen(method, path, query, kind, self._counts[kind], lower)
             self.seen.append(seen)
             return seen
 

@@ -137,3 +137,44 @@ def test_what_lies_on_no_volume_is_refused(ground: Ground):
     ground.configure()
     done = ground.do("run")
     assert done.rc == 1 and "does not run" in done.err
+
+
+REDIS = "landfall-lab/redis:8"
+
+
+@pytest.mark.parametrize("appendonly", ["yes", "no"])
+def test_redis_in_a_container(ground: Ground, appendonly: str):
+    """All keys come back into the same container, whose log of appends would begin empty otherwise."""
+    images.ensure(REDIS)
+    stack = f"app{uuid.uuid4().hex[:8]}"
+    label = "com.docker.compose."
+    docker("run", "-d", "--label", f"{label}project={stack}", "--label", f"{label}oneoff=False",
+           "--label", f"{label}service=queue", "--name", f"{stack}-queue", "-v", f"{stack}-queue:/data",
+           "-e", "REDIS_PASSWORD=hunter2", REDIS, "redis-server", "--dir", "/data", "--appendonly", appendonly,
+           "--requirepass", "hunter2")  # fmt: skip
+
+    def ask(*words: str) -> str:
+        return docker("exec", "-e", "REDISCLI_AUTH=hunter2", f"{stack}-queue", "redis-cli", *words, check=False).strip()
+
+    try:
+        wait_for("Redis", lambda: ask("PING") == "PONG")
+        ask("EVAL", "for i = 1, 5000 do redis.call('SET', 'k' .. i, i) end", "0")
+        ground.stack = stack
+        ground.stack_dir.mkdir(parents=True)
+        ground.sources = [{"kind": "redis", "name": "queue", "service": "queue", "password_env": "REDIS_PASSWORD"}]
+        ground.configure(project=False)
+        assert "hunter2" not in ground.good("run")
+        ask("FLUSHALL")
+        ask("SET", "later", "1")
+        assert ask("DBSIZE") == "1"
+        said = ground.good("restore", "--in-place", "--item", "redis-queue")
+        wait_for("Redis", lambda: ask("PING") == "PONG")
+        assert ask("DBSIZE") == "5000" and ask("GET", "k77") == "77" and "what was there is kept" in said
+        # What comes now is kept over a restart, too.
+        ask("SET", "new", "1")
+        docker("restart", "-t", "2", f"{stack}-queue")
+        wait_for("Redis", lambda: ask("PING") == "PONG")
+        assert ask("DBSIZE") == "5001"
+    finally:
+        docker("rm", "-f", "-v", f"{stack}-queue", check=False)
+        docker("volume", "rm", "-f", f"{stack}-queue", check=False)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.landfall.stack.plugins.module_utils.backup import commands, config, layout
+from ansible_collections.landfall.stack.plugins.module_utils.backup import commands, config, layout, parts
 from ansible_collections.landfall.stack.plugins.module_utils.backup.manifest import Manifest, digest, from_json
 from ansible_collections.landfall.stack.plugins.module_utils.backup.ports import BackupError
 from ansible_collections.landfall.stack.plugins.module_utils.clients import backup_jobs, restore_files
@@ -87,6 +87,34 @@ def test_flipped_bits_and_truncations_are_found(spoil: Kept, name: str):
     assert spoil.problems(name)
     path.unlink()
     assert any("not there" in one for one in spoil.problems(name))
+
+
+def test_an_object_cut_at_each_part_is_found(kept: Kept, tmp_path: Path):
+    """Where an upload that was completed too early would end."""
+    backup = Backup(
+        replace(kept.backup.config, state=str(tmp_path / "state"), stores=(config.StoreConfig("disk", str(tmp_path)),)),
+        str(kept.ground.root / "opt"),
+    )
+    large = kept.ground.uploads / "large.bin"
+    large.write_bytes(random.Random(1).randbytes(35 * parts.MIB))
+    try:
+        made = backup.run().manifest
+    finally:
+        large.unlink()
+    item = made.item("path-uploads")
+    (sent,) = item.objects
+    path = tmp_path / sent.key
+    store, raw = LocalStore(str(tmp_path), "disk"), (tmp_path / made.key).read_bytes()
+
+    def problems() -> tuple[str, ...]:
+        return verify_set(store, made, raw, backup.config.identity_file, backup.restorer, 0.0, [item.name]).problems
+
+    assert sent.parts == 5 and problems() == ()
+    # From the last one on: the file is only ever made shorter.
+    for number in range(sent.parts - 1, -1, -1):
+        size = sum(parts.part_size(one + 1) for one in range(number))
+        os.truncate(path, size)
+        assert any(f"{size} bytes" in one or "age" in one for one in problems()), number
 
 
 @pytest.mark.parametrize("name", ITEMS)

@@ -210,3 +210,41 @@ def test_rights(s3_config, s3):
         S3Store(replace(s3_config, bucket="nobody-has-this")).list("app/")
     with pytest.raises(StoreError):
         S3Store(replace(s3_config, endpoint="http://127.0.0.1:9")).list("app/")
+
+
+def test_the_store_encrypts_as_asked_for(s3, s3_config, proxy):
+    """AES256 on a server that can do it; every write asks for it, and the server says so of every object."""
+    asked = S3Store(replace(s3_config, endpoint=proxy.url, sse="AES256"), "main")
+    data = os.urandom(9 * MIB)
+    asked.put("app/small", b"small")
+    sender = Sender(asked, "app/set/item.{:03d}".format)
+    sender.feed(pour(data))
+    assert whole(asked, sender.complete()) == data and asked.get("app/small").data == b"small"
+    begun = [one for one in proxy.seen if one.kind in ("put", "begin")]
+    assert {one.kind for one in begun} == {"put", "begin"} and {one.sse for one in begun} == {("AES256", "")}
+    for entry in asked.list("app/"):
+        head = s3.client().head_object(Bucket=s3_config.bucket, Key=f"backups/{entry.key}")
+        assert head["ServerSideEncryption"] == "AES256", entry
+
+
+def test_a_key_of_kms_is_asked_for_and_a_refusal_is_told(s3_config, proxy):
+    """SeaweedFS has no KMS: what is asked for is seen on the wire, and the refusal is the proxy's."""
+    asked = S3Store(replace(s3_config, endpoint=proxy.url, sse="aws:kms", kms_key="alias/backups"), "main")
+    proxy.rule = lambda seen: "403:KMS.DisabledException"
+    for attempt in (lambda: asked.put("app/small", b"small"), lambda: asked.upload("app/big")):
+        with pytest.raises(Denied, match=r"KMS\.DisabledException"):
+            attempt()
+    assert [(one.kind, one.sse) for one in proxy.seen] == [
+        ("put", ("aws:kms", "alias/backups")),
+        ("begin", ("aws:kms", "alias/backups")),
+    ]
+
+
+def test_a_store_that_passes_it_over_is_refused(s3_config, proxy):
+    asked = S3Store(replace(s3_config, endpoint=proxy.url, sse="AES256"), "main")
+    proxy.rule = lambda seen: "silent"
+    sender = Sender(asked, "app/set/item.{:03d}".format)
+    sender.feed(pour(b"x" * MIB))
+    for attempt in (lambda: asked.put("app/small", b"small"), sender.complete):
+        with pytest.raises(StoreError, match="not encrypted as asked for"):
+            attempt()

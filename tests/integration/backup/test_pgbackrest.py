@@ -12,6 +12,7 @@ import pytest
 
 from lab.s3 import S3
 
+from .fault_proxy import Proxy
 from .pitr_rig import Rig
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it makes clusters of its own")
@@ -279,6 +280,17 @@ def test_on_s3(rig: Rig):
         assert rig.rows(place)[-1] == "on S3"
         keys = [one["Key"] for one in s3.client().list_objects_v2(Bucket=bucket)["Contents"]]
         assert keys and all(key.startswith(f"deep/er/{rig.stack}.pgbackrest/") for key in keys)
+        # SeaweedFS has no KMS: what pgBackRest asks for is seen on the wire, and the refusal is the proxy's.
+        proxy = Proxy(s3.port, tls=(str(s3.ca), str(s3.key)))
+        proxy.rule = lambda seen: "403:AccessDenied" if seen.kind == "put" else None
+        there = proxy.url.replace("127.0.0.1", "localhost")
+        rig.ground.configure(
+            stores=[{**store, "prefix": "kms", "endpoint": there, "sse": "aws:kms", "kms_key": "alias/backups"}]
+        )
+        done = rig.ground.do("setup")
+        assert done.rc == 1 and "403 (Forbidden)" in done.err, done.said
+        assert {one.sse for one in proxy.seen if one.kind == "put"} == {("aws:kms", "alias/backups")}
+        proxy.close()
     finally:
         rig.ground.configure(stores=local)
         rig.ground.do("setup")

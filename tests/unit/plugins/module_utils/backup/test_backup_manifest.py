@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.landfall.stack.plugins.module_utils.backup import layout, parts
 from ansible_collections.landfall.stack.plugins.module_utils.backup.catalogue import group
-from ansible_collections.landfall.stack.plugins.module_utils.backup.lease import Lease, parse, takeable
+from ansible_collections.landfall.stack.plugins.module_utils.backup.lease import Lease, dead, parse, takeable
 from ansible_collections.landfall.stack.plugins.module_utils.backup.manifest import (
     Item,
     Manifest,
@@ -117,3 +117,16 @@ def test_a_lease_is_taken_over_when_it_is_free_dead_or_old_by_the_stores_clock()
     assert takeable(Lease("n", "h", 1, "backup", "t", free=True), 1000.0, 1000.0)
     assert not takeable(None, 1000.0, 1001.0)
     assert parse(b"broken") is None and parse(held.to_json()) == held
+
+
+def test_who_died_with_its_process_or_its_boot_is_not_waited_for():
+    held = Lease("n", "here", 7, "backup", "now", "installed/boot1")
+    assert not dead(held, "here", "installed/boot1", lambda pid: pid == 7)
+    assert dead(held, "here", "installed/boot1", lambda pid: False)
+    # A number is given out again after a reboot.
+    assert dead(held, "here", "installed/boot2", lambda pid: True)
+    # Another host, a clone of this one, one that says nothing of itself.
+    assert not dead(held, "elsewhere", "installed/boot2", lambda pid: False)
+    assert not dead(held, "here", "other/boot1", lambda pid: False)
+    assert not dead(Lease("n", "here", 7, "backup", "now"), "here", "installed/boot1", lambda pid: False)
+    assert not dead(None, "here", "installed/boot1", lambda pid: False)

@@ -101,8 +101,8 @@ def test_no_secret_in_what_the_server_and_a_process_list_show():
 def info_json(code: int = 0, message: str = "ok", backups=()) -> str:
     repo = {"key": 1, "status": {"code": code, "message": message}}
     return json.dumps(
-        [{"archive": [{"id": "17-1", "max": SEGMENT, "min": None}], "backup": list(backups),
-          "db": [{"id": 1, "system-id": 77}], "repo": [repo], "status": {"code": code, "message": "other"}}]
+        [{"archive": [{"id": "17-1", "max": SEGMENT, "min": None}], "backup": list(backups), "repo": [repo],
+          "db": [{"id": 1, "system-id": 77, "version": "17"}], "status": {"code": code, "message": "other"}}]
     )  # fmt: skip
 
 
@@ -110,10 +110,11 @@ def test_what_info_says():
     one = {
         "label": "20261122-022030F", "type": "full", "timestamp": {"start": 10, "stop": 15}, "error": False,
         "info": {"size": 22956398, "repository": {"delta": 2821568, "size": 2821568}}, "reference": None,
+        "archive": {"start": "0000000B0000000000000002", "stop": "0000000B0000000000000002"},
     }  # fmt: skip
     found = pgbackrest.info(info_json(backups=[one]))
-    assert found.backups == (Taken("20261122-022030F", "full", 10.0, 15.0, 22956398, 2821568),)
-    assert (found.wal, found.system) == (SEGMENT, "77")
+    assert found.backups == (Taken("20261122-022030F", "full", 10.0, 15.0, 22956398, 2821568, timeline=11),)
+    assert (found.wal, found.system, found.version) == (SEGMENT, "77", "17")
     assert not pgbackrest.info(info_json(1, "missing stanza path")).stanza
     with pytest.raises(BackupError, match="the cipher does not open") as problem:
         pgbackrest.info(info_json(99, "[FormatError] x: key/value found outside of section at line 1: \x01\x7f"))

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.landfall.stack.plugins.module_utils.backup import restic
+from ansible_collections.landfall.stack.plugins.module_utils.backup import pgbackrest, restic
 from ansible_collections.landfall.stack.plugins.module_utils.backup.manifest import (
     Item,
     Manifest,
@@ -125,6 +125,11 @@ def test_the_password_is_in_each_set_that_needs_it():
     kept = Source("path", "b", where="/b", options={"engine": "restic"})
     assert with_keys([plain], "p", "") == [plain]
     assert [one.kind for one in with_keys([plain, kept], "p", "")] == ["path", "path", "key"]
+    own = with_keys([plain], "p", "/cipher", [pgbackrest.Cluster("postgres-main", 17, "main")])[1:]
+    assert [(one.name, one.where) for one in own] == [
+        ("pgbackrest-key", "/cipher"),
+        ("pgbackrest-conf-main", "/etc/postgresql/17/main"),
+    ]
 
 
 def test_an_index_names_packs():

@@ -126,3 +126,18 @@ def test_an_engine_is_one_that_is_known():
     ):
         with pytest.raises(BackupError):
             parse(wrong)
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"sse": "aes256"}, "sse is 'aes256', and is one of AES256, aws:kms"),
+        ({"kms_key": "alias/x"}, "kms_key needs sse: aws:kms"),
+        ({"sse": "AES256", "kms_key": "alias/x"}, "kms_key needs sse: aws:kms"),
+    ],
+)
+def test_encryption_by_the_store_is_asked_for_in_s3s_words(more, why):
+    raw = {"stack": "app", "project": False, "stores": [{"name": "main", "bucket": "b", **more}]}
+    with pytest.raises(BackupError, match=why):
+        from_dict(raw)
+    assert from_dict({**raw, "stores": [{"name": "main", "bucket": "b", "sse": "aws:kms"}]}).stores[0].s3.kms_key == ""
