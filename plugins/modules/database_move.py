@@ -115,7 +115,7 @@ options:
     description:
       - Options of M(landfall.stack.sqlite_to_postgres) that shape the tables, C(mode), C(schema), C(staging),
         C(include), C(exclude), C(tables), C(columns), C(conversions), C(nocase), C(json_type), C(foreign_keys),
-        C(on_violation), C(on_existing) and C(triggers).
+        C(on_violation), C(on_existing), C(triggers) and C(analyze).
     type: dict
     default: {}
   verify:
@@ -199,6 +199,7 @@ result:
 import traceback
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.landfall.stack.plugins.module_utils.clients import json_target
 from ansible_collections.landfall.stack.plugins.module_utils.clients.move import Move, Request
@@ -252,7 +253,7 @@ ARGUMENTS = {
     "lock_timeout": {"type": "float", "default": 30.0},
 }
 SHAPE = ("schema", "staging", "include", "exclude", "tables", "columns", "conversions", "nocase", "json_type")
-SETTINGS = ("on_violation", "on_existing", "triggers")
+SETTINGS = ("on_violation", "on_existing", "triggers", "analyze")
 
 
 def request_of(params: dict) -> Request:
@@ -261,6 +262,12 @@ def request_of(params: dict) -> Request:
     known = {*SHAPE, *SETTINGS, "foreign_keys", "mode"}
     if set(told) - known:
         raise Stopped(f"options: {', '.join(sorted(set(told) - known))}: there are {', '.join(sorted(known))}")
+    if "analyze" in told:
+        # A dictionary's values come as the inventory or -e has them, "no" among them.
+        try:
+            told = {**told, "analyze": boolean(told["analyze"])}
+        except TypeError as problem:
+            raise Stopped(f"options: analyze: {problem}") from problem
     registries = []
     for one in params["registries"]:
         rest = {name: one[name] for name in REGISTRY if name not in PATH}
@@ -285,7 +292,7 @@ def run(module: AnsibleModule) -> dict:
         result = {"changed": step != "planned" and move_state.would(step, state["state"]), "state": state}
         if state["state"] in ("none", "preparing") and step in ("planned", "loaded"):
             plan = move.make_plan()
-            result["plan"] = plan_lines.lines(plan)
+            result["plan"] = plan_lines.lines(plan, move.request.settings.get("analyze", True))
             if module._diff:
                 result["diff"] = {"before": "", "after": "\n".join(result["plan"]) + "\n"}
         return result

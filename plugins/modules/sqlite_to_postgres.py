@@ -133,6 +133,14 @@ options:
     type: str
     choices: [rows, counts, none]
     default: rows
+  analyze:
+    description:
+      - Make the planner's statistics (C(ANALYZE)) before the tables are used, of the application's own tables within
+        the last transaction.
+      - With V(false) the planner knows nothing of the rows until autovacuum looks at the tables, and may choose slow
+        plans until then. Run C(ANALYZE) in a quiet hour.
+    type: bool
+    default: true
   snapshot:
     description:
       - V(live) reads the file where it is. A database in WAL mode goes on being written meanwhile; with a rollback
@@ -236,6 +244,10 @@ quarantined:
   description: Rows in quarantine.
   returned: when migrated
   type: int
+analyzed:
+  description: Whether the planner's statistics were made.
+  returned: when migrated
+  type: bool
 resumed:
   description: Whether an earlier run was gone on with.
   returned: when migrated
@@ -301,6 +313,7 @@ ARGUMENTS = {
     "on_existing": {"type": "str", "choices": ["refuse", "replace", "append"], "default": "refuse"},
     "triggers": {"type": "str", "choices": ["disable", "fire"], "default": "disable"},
     "verify": {"type": "str", "choices": ["rows", "counts", "none"], "default": "rows"},
+    "analyze": {"type": "bool", "default": True},
     "snapshot": {"type": "str", "choices": ["auto", "live", "copy"], "default": "auto"},
     "work_dir": {"type": "path", "default": "/var/lib/landfall/migration"},
     "restart": {"type": "bool", "default": False},
@@ -311,7 +324,9 @@ ARGUMENTS = {
     "pause_file": {"type": "path"},
     "report": {"type": "path"},
 }
-SETTINGS = ("library", "snapshot", "work_dir", "on_violation", "on_existing", "verify", "triggers", "restart")
+SETTINGS = (
+    "library", "snapshot", "work_dir", "on_violation", "on_existing", "verify", "analyze", "triggers", "restart",
+)  # fmt: skip
 NUMBERS = ("processes", "lock_timeout")
 
 
@@ -333,12 +348,12 @@ def run(module: AnsibleModule) -> dict:
             params["src"], options(params), params["mode"], params["dsn"], params["library"], params["lock_timeout"]
         )
         violations = [{"where": where, **asdict(one)} for where, one in planner.violations(plan)]
-        lines = plan_lines.lines(plan)
+        lines = plan_lines.lines(plan, params["analyze"])
         told = {"plan": lines, "digest": plan.digest, "violations": violations, "notes": list(notes)}
         if module._diff:
             told["diff"] = {"before": "", "after": "\n".join(lines) + "\n"}
         if only_plan:
-            write_report(params["report"], plan, {}, module.check_mode)
+            write_report(params["report"], plan, {}, module.check_mode, params["analyze"])
             return {"changed": params["state"] == "present", "plan_json": plan_lines.as_json(plan), **told}
         if stopping := planner.stopping(plan, params["on_violation"]):
             first = "; ".join(plan_lines.violation_line(where, one) for where, one in stopping[:5])

@@ -128,6 +128,8 @@ def run(step: Step, lock: threading.Lock) -> tuple[Step, bool, float]:
         "ANSIBLE_COLLECTIONS_PATH": str(PROJECT / ".build" / "collections"),
         "PYTHONPATH": f"{PROJECT / 'tests'}:{PROJECT / '.build' / 'collections'}",
     }
+    # Where this is set, each of a thousand starts of our own program compiles all of it anew.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     began = time.monotonic()
     with log.open("w") as stream:
         try:

@@ -35,7 +35,8 @@ class Settings:
 
     :ivar library: apsw, sqlite3 or auto, :ivar snapshot: see snapshot.KINDS, :ivar work_dir: for copies
     :ivar on_violation: fail or quarantine, :ivar on_existing: refuse, replace or append
-    :ivar verify: rows, counts or none, :ivar triggers: disable or fire (in the application's own tables)
+    :ivar verify: rows, counts or none, :ivar analyze: make the planner's statistics
+    :ivar triggers: disable or fire (in the application's own tables)
     :ivar processes: 0 for as many as make sense, :ivar chunk_rows: 0 for as many as make 4 MB
     :ivar progress_file: JSON that says how far it is, "" for none, :ivar pause_file: stops it while it is there
     """
@@ -46,6 +47,7 @@ class Settings:
     on_violation: str = "fail"
     on_existing: str = "refuse"
     verify: str = "rows"
+    analyze: bool = True
     triggers: str = "disable"
     restart: bool = False
     caught_up: bool = False
@@ -94,11 +96,12 @@ def migrate(plan: Plan, dsn: str, settings: Settings) -> dict[str, Any]:
                 target,
                 journal,
                 pool,
-                swap=lambda result: swap(target, journal, result, settings.triggers),
+                swap=lambda result: swap(target, journal, result, settings.triggers, settings.analyze),
                 clock=time.monotonic,
                 tell=_teller(settings),
                 pause=lambda: bool(settings.pause_file) and os.path.exists(settings.pause_file),
                 verify=settings.verify,
+                analyze=settings.analyze,
                 connections=2 if (os.cpu_count() or 1) > 1 else 1,
                 before_verify=settings.before_verify or (lambda: None),
             )

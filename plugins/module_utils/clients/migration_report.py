@@ -15,8 +15,9 @@ from ..migration.plan import Plan
 from .files import write_atomic
 
 
-def write_report(path: str | None, plan: Plan, result: Mapping[str, Any], dry: bool) -> None:
-    """Write both files. :param path: of the page, None for none, :param dry: write nothing"""
+def write_report(path: str | None, plan: Plan, result: Mapping[str, Any], dry: bool, analyze: bool = True) -> None:
+    """Write both files. :param path: of the page, None for none, :param dry: write nothing, :param analyze: whether
+    statistics will be made, where there is no result yet"""
     if not path or dry:
         return
     told = dict(result)
@@ -34,6 +35,6 @@ def write_report(path: str | None, plan: Plan, result: Mapping[str, Any], dry: b
         }
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     owner = (os.geteuid(), os.getegid())
-    write_atomic(path, report_page.page(plan, told), 0o640, *owner)
+    write_atomic(path, report_page.page(plan, told, analyze), 0o640, *owner)
     both = {"plan": plan_lines.as_json(plan), "result": dict(result)}
     write_atomic(f"{os.path.splitext(path)[0]}.json", json.dumps(both, indent=1) + "\n", 0o640, *owner)

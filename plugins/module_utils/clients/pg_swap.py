@@ -16,10 +16,13 @@ from .pg_target import SWAP_LOCK, Target, tables_of
 from .postgres import one, psycopg, quote
 
 
-def swap(target: Target, journal: Journal, result: Mapping[str, Any], triggers: str = "disable") -> None:
+def swap(
+    target: Target, journal: Journal, result: Mapping[str, Any], triggers: str = "disable", analyze: bool = True
+) -> None:
     """Put the staging tables in their place, views and sequences too, and close the journal's run.
 
     :param triggers: of the application's own tables: ``disable`` while rows are put in, or ``fire``
+    :param analyze: of them too: make the planner's statistics. Of new tables they were made before
     :raises Stopped: with what the server said; the target is as it was
     """
     plan, connection = target.plan, target.connection
@@ -30,6 +33,8 @@ def swap(target: Target, journal: Journal, result: Mapping[str, Any], triggers: 
             connection.execute(f"SET LOCAL lock_timeout = '{SWAP_LOCK}'")
             if plan.mode == "existing":
                 _fill(target, triggers)
+                if analyze:
+                    connection.execute(f"ANALYZE {tables_of(plan, plan.schema)}")
             else:
                 _move(target)
             for table in plan.tables:

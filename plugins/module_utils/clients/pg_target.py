@@ -211,7 +211,7 @@ class Target:
             raise failed[0] if isinstance(failed[0], Stopped) else Stopped(str(failed[0])) from failed[0]
 
     def analyze(self, journal: Journal, connections: int = 2) -> None:
-        """Statistics for the planner, before the tables are used; on some connections."""
+        """Statistics for the planner, before the new tables are used; on some connections."""
         tables = sorted(self.plan.tables, key=lambda table: -table.bytes)
         work = [(table, Statement("statistics", table.target, f"ANALYZE {relation(table.target)}")) for table in tables]
         self._in_parallel(

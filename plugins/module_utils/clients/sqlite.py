@@ -158,7 +158,9 @@ class _Apsw(Database):
         self.raw.create_scalar_function(name, work, arguments, deterministic=True)
 
 
-def connect(path: str, library: str = "auto", lock_timeout: float = 5.0, write: bool = False) -> Database:
+def connect(
+    path: str, library: str = "auto", lock_timeout: float = 5.0, write: bool = False, one_thread: bool = False
+) -> Database:
     """Open a database that exists.
 
     It is opened read-only, never as immutable: it may be live. One exception: of a WAL database without a ``-wal``
@@ -168,6 +170,8 @@ def connect(path: str, library: str = "auto", lock_timeout: float = 5.0, write: 
     :param library: ``apsw``, ``sqlite3``, or ``auto`` for the faster that is installed
     :param lock_timeout: seconds to wait for a lock, in whatever is done with the connection
     :param write: open it for writing (the changelog of a catch-up)
+    :param one_thread: only one thread will ever use it: apsw's SQLite then locks nothing around each step and value,
+        which is a sixth of the time that rows take to come out. Python's own library has no such choice
     :raises Refused: when the file is none, or cannot be read; the message says what to do
     """
     chosen = available()[0] if library == "auto" else library
@@ -180,7 +184,7 @@ def connect(path: str, library: str = "auto", lock_timeout: float = 5.0, write: 
     mode = "rw" if write or tidy else "ro"
     db: Database | None = None
     try:
-        db = _open(path, f"file:{quote(real)}?mode={mode}", chosen, lock_timeout)
+        db = _open(path, f"file:{quote(real)}?mode={mode}", chosen, lock_timeout, one_thread)
         if tidy:
             db.execute("PRAGMA query_only = 1")
         # Nothing was read so far: this reads the header and the schema, and meets the locks.
@@ -230,9 +234,10 @@ def _errors() -> tuple[type[Exception], ...]:
     return _Stdlib.errors + _Apsw.errors
 
 
-def _open(path: str, uri: str, library: str, lock_timeout: float) -> Database:
+def _open(path: str, uri: str, library: str, lock_timeout: float, one_thread: bool) -> Database:
     if library == APSW:
         flags = apsw.SQLITE_OPEN_URI | (apsw.SQLITE_OPEN_READWRITE if uri.endswith("rw") else apsw.SQLITE_OPEN_READONLY)
+        flags |= apsw.SQLITE_OPEN_NOMUTEX if one_thread else 0
         raw = apsw.Connection(uri, flags=flags)
         raw.set_busy_timeout(int(lock_timeout * 1000))
         return _Apsw(path, raw, APSW, apsw.sqlite_lib_version())

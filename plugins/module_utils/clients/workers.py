@@ -46,7 +46,7 @@ class Worker:
     def open(self, number: int, path: str) -> None:
         """Open a source and take its snapshot now."""
         library = self.options.get("library", "auto")
-        db = sqlite.connect(path, library, self.options.get("lock_timeout", 5.0))
+        db = sqlite.connect(path, library, self.options.get("lock_timeout", 5.0), one_thread=True)
         db.begin()
         self.sources[number] = db
         self.encodings[number] = str(db.value("PRAGMA encoding"))
@@ -177,10 +177,11 @@ class Pool:
                 if kind == "error":
                     failed = failed or value
                     continue
-                yield request, value
+                # Before the caller looks at the answer: the worker need not wait for that.
                 if failed is None and (following := next(todo, None)) is not None:
                     ready.send(following)
                     busy[ready] = (process, following)
+                yield request, value
         if failed is not None:
             raise failed
 

@@ -29,6 +29,8 @@ class Engine:
         whose workers have the sources open, at one moment
     :ivar swap: takes the result's record, puts what was loaded in its place
     :ivar clock: seconds, :ivar tell: is told the progress, :ivar pause: whether to stop after the chunks that run
+    :ivar verify: rows, counts or none, :ivar analyze: whether the planner's statistics are made of new tables (of the
+        application's own tables the swap makes them, since they are filled there)
     """
 
     plan: Plan
@@ -40,6 +42,7 @@ class Engine:
     tell: Callable[[Progress], None] = lambda progress: None
     pause: Callable[[], bool] = lambda: False
     verify: str = ROWS
+    analyze: bool = True
     connections: int = 2
     before_verify: Callable[[], None] = lambda: None
     timings: dict[str, float] = field(default_factory=dict)
@@ -68,7 +71,8 @@ class Engine:
         progress.phase = "verify"
         self.tell(progress)
         tables = self._timed("verify", self._verify)
-        self._timed("analyze", lambda: self.target.analyze(self.journal, self.connections))
+        if self.analyze and self.plan.mode != "existing":
+            self._timed("analyze", lambda: self.target.analyze(self.journal, self.connections))
         result = {
             "digest": self.plan.digest,
             "resumed": how == RESUME,
@@ -76,6 +80,7 @@ class Engine:
             "rows": sum(table["rows"] for table in tables),
             "quarantined": sum(table["quarantined"] for table in tables),
             "verify": self.verify,
+            "analyzed": self.analyze,
             "timings": self.timings,
         }
         self._timed("swap", lambda: self.swap(result))

@@ -12,15 +12,24 @@ from typing import Any
 
 from .plan import Column, Plan, Table, Untranslated, Violation
 
+#: What is said where nothing tells the planner of the new rows.
+NO_STATISTICS = (
+    "no statistics are made (analyze: false): the server knows nothing of the rows until autovacuum looks; "
+    "run ANALYZE in a quiet hour"
+)
 
-def lines(plan: Plan) -> list[str]:
-    """The plan, one line for each table, column and thing that is said of it."""
+
+def lines(plan: Plan, analyze: bool = True) -> list[str]:
+    """The plan, one line for each table, column and thing that is said of it.
+
+    :param analyze: whether statistics will be made of it
+    """
     out = [f"plan {plan.digest}: {_sources(plan)} → schema {plan.schema}"]
     for table in plan.tables:
         out += _table(table, plan)
     out += [f"view {one.name}" for one in plan.views]
     out += [_lost(one) for one in plan.untranslated]
-    out += [f"note: {text}" for text in plan.warnings]
+    out += [f"note: {text}" for text in notes(plan, analyze)]
     bad = sum(one.count for table in plan.tables for column in table.columns for one in column.violations)
     if bad:
         verb = "goes into the quarantine" if plan.options.get("on_violation") == "quarantine" else "fails the migration"
@@ -32,6 +41,11 @@ def lines(plan: Plan) -> list[str]:
             f"{size(int(told['bytes']))} on the server"
         )
     return out
+
+
+def notes(plan: Plan, analyze: bool = True) -> tuple[str, ...]:
+    """What else is to be known of a plan. :param analyze: whether statistics are made"""
+    return plan.warnings if analyze else (*plan.warnings, NO_STATISTICS)
 
 
 def _sources(plan: Plan) -> str:

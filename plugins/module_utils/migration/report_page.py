@@ -11,7 +11,7 @@ from typing import Any
 
 from ..pages.document import document, style
 from .plan import Column, Plan, Table, Untranslated
-from .plan_lines import duration, number, size
+from .plan_lines import duration, notes, number, size
 
 COLOURS = {"good": ("#1a7f37", "#3fb950"), "bar": ("#1f5fbf", "#6aa3f7"), "back": ("#eaeef2", "#21262d")}
 OWN = """
@@ -25,17 +25,18 @@ details { margin: 4px 0 } summary { cursor: pointer }
 STYLE = style(COLOURS, OWN)
 
 
-def page(plan: Plan, result: Mapping[str, Any] | None = None) -> str:
+def page(plan: Plan, result: Mapping[str, Any] | None = None, analyze: bool = True) -> str:
     """The page of a plan, and of its result when it was carried out.
 
     :param result: all of it may be missing: ``outcome`` (one line), ``failed`` (bool), ``seconds``, ``timings``
         (phase → seconds), ``tables`` (name → ``rows``, ``quarantined``, ``verified`` (bool), ``hash``, ``seconds``),
-        ``quarantine`` (list of ``table``, ``column``, ``rowid``, ``reason``)
+        ``quarantine`` (list of ``table``, ``column``, ``rowid``, ``reason``), ``analyzed`` (bool)
+    :param analyze: whether statistics will be made, where the result does not say whether they were
     """
     told = result or {}
     title = f"Migration {plan.digest}"
     parts = [
-        *_head(plan, title, told),
+        *_head(plan, title, told, told.get("analyzed", analyze)),
         *_violations(plan),
         *_overview(plan, told),
         *_timings(told.get("timings") or {}),
@@ -46,7 +47,7 @@ def page(plan: Plan, result: Mapping[str, Any] | None = None) -> str:
     return document(title, STYLE, parts)
 
 
-def _head(plan: Plan, title: str, told: Mapping[str, Any]) -> Iterable[str]:
+def _head(plan: Plan, title: str, told: Mapping[str, Any], analyze: bool) -> Iterable[str]:
     yield f"<h1>{escape(title)}</h1>"
     for one in plan.sources:
         yield (
@@ -62,7 +63,7 @@ def _head(plan: Plan, title: str, told: Mapping[str, Any]) -> Iterable[str]:
             f'<p class="faint">A plan: nothing is changed yet. Estimated: {number(int(plan.estimate["rows"]))} rows, '
             f"{duration(float(plan.estimate['seconds']))}, {size(int(plan.estimate['bytes']))} on the server.</p>"
         )
-    for text in plan.warnings:
+    for text in notes(plan, analyze):
         yield f'<p class="faint">{escape(text)}</p>'
 
 

@@ -33,8 +33,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def begin(name: str) -> Server:
-    # A power cut of the machine is not part of these tests, and every test makes a database.
-    return SERVERS[name]({"fsync": "off"})
+    # A power cut of the machine is not part of these tests, and every test makes a database. Statistics are made by
+    # nobody but those who are told to.
+    return SERVERS[name]({"fsync": "off", "autovacuum": "off"})
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from ansible_collections.landfall.stack.plugins.module_utils.clients import loader, postgres
+from ansible_collections.landfall.stack.plugins.module_utils.clients import loader, migration_plan, postgres
+from ansible_collections.landfall.stack.plugins.module_utils.migration.options import options
 from ansible_collections.landfall.stack.plugins.module_utils.migration.problems import (
     LockHeld,
     SourceMoved,
@@ -312,6 +313,29 @@ def test_what_is_there_is_not_touched_unless_told(tmp_path: Path, dsn: str, libr
     assert ground.query(dsn, "SELECT mine FROM users") == [(1,)]
     ground.run(made, dsn, library, on_existing="replace")
     ground.shop_is_there(dsn)
+
+
+@pytest.mark.parametrize("mode", ["create", "existing"])
+@pytest.mark.parametrize("analyze", [True, False])
+def test_statistics_are_there_with_the_tables_or_not_at_all(tmp_path: Path, dsn: str, mode: str, analyze: bool) -> None:
+    path = ground.shop(tmp_path / "shop.db")
+    chosen: dict[str, Any] = {"include": ["events", "users"]}
+    if mode == "existing":
+        with psycopg.connect(dsn) as connection:
+            connection.execute("CREATE TABLE users (id bigint PRIMARY KEY, email text, active bool)")
+            connection.execute("CREATE TABLE events (id bigint PRIMARY KEY, user_id bigint REFERENCES users, n bigint)")
+        left_out = ("uid", "born", "created", "seen", "prefs", "price", "score", "photo")
+        columns = {f"users.{name}": {"exclude": True} for name in left_out}
+        chosen["columns"] = {**columns, "events.kind": {"exclude": True}}
+    made, _notes = migration_plan.make([str(path)], options(chosen), mode, dsn)
+    result = ground.run(made, dsn, analyze=analyze)
+    assert result["analyzed"] is analyze and result["rows"] == 6300
+    assert ("analyze_s" in result["timings"]) is (analyze and mode == "create")
+    # What the planner reads: the histogram of a column, and the number of rows.
+    known = ground.query(dsn, "SELECT DISTINCT tablename FROM pg_stats WHERE schemaname = 'public' ORDER BY 1")
+    assert known == ([("events",), ("users",)] if analyze else [])
+    rows = ground.query(dsn, "SELECT reltuples::int FROM pg_class WHERE oid = 'events'::regclass")[0][0]
+    assert (rows == 6000) is (analyze or mode == "create")
 
 
 def test_a_swap_that_fails_leaves_the_target(tmp_path: Path, dsn: str, library: str) -> None:

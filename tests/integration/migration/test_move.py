@@ -14,6 +14,7 @@ import pytest
 
 from ansible_collections.landfall.stack.plugins.module_utils.clients import move
 from ansible_collections.landfall.stack.plugins.module_utils.migration.problems import Stopped
+from ansible_collections.landfall.stack.plugins.modules import database_move
 
 from .move_driver import request
 
@@ -338,3 +339,19 @@ def test_killed_rollback(told: dict[str, Any], kill: list[Any]) -> None:
     step(told, "load")
     step(told, "cut_over")
     same(told)
+
+
+def test_the_options_of_a_stack_reach_the_load(told: dict[str, Any]) -> None:
+    defaults = {name: said.get("default") for name, said in database_move.ARGUMENTS.items()}
+    sources = [{"path": path, "volume": ""} for path in told["sources"]]
+    params = {**defaults, "directory": told["directory"], "sources": sources, "dsn": told["dsn"]}
+    for said, meant in (("no", False), (True, True)):
+        asked = database_move.request_of({**params, "options": {"analyze": said, "exclude": ["notes"]}})
+        assert asked.settings == {"analyze": meant} and asked.options == {"exclude": ["notes"]}
+    with pytest.raises(Stopped, match=r"options: analyze: .*perhaps"):
+        database_move.request_of({**params, "options": {"analyze": "perhaps"}})
+    result = move.Move(database_move.request_of({**params, "options": {"analyze": "no"}})).load()["result"]
+    assert result["analyzed"] is False
+    named = "tablename IN ('agents', 'sessions', 'turns', 'notes', 'users')"
+    assert there(told, f"SELECT count(*) FROM pg_tables WHERE {named}") == [(5,)]
+    assert there(told, f"SELECT count(*) FROM pg_stats WHERE {named}") == [(0,)]

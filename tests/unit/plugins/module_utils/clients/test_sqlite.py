@@ -210,3 +210,11 @@ def test_a_link_is_followed(path, tmp_path):
     examine(str(tmp_path / "other" / "link.db"))
     with sqlite.connect(str(tmp_path / "other" / "link.db")) as db:
         assert db.value("SELECT count(*) FROM t") == 500
+
+
+@pytest.mark.parametrize("one_thread", [False, True])
+def test_what_only_one_thread_uses_is_not_locked_against_others(path, library, one_thread):
+    with sqlite.connect(path, library, one_thread=one_thread) as db:
+        assert db.value("SELECT count(*) FROM t") == 500
+        if library == sqlite.APSW:
+            assert bool(db.raw.open_flags & sqlite.apsw.SQLITE_OPEN_NOMUTEX) is one_thread

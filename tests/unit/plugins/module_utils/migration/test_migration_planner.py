@@ -356,6 +356,23 @@ def test_lines_json_and_page_tell_all_of_it(planned):
     assert report_page.page(Plan((), ()))
 
 
+def test_that_no_statistics_are_made_is_said_in_the_plan_and_in_the_report(planned):
+    plan = planned("CREATE TABLE t (id INTEGER PRIMARY KEY)")
+    said = [line for line in plan_lines.lines(plan, analyze=False) if line not in plan_lines.lines(plan)]
+    assert said == [f"note: {plan_lines.NO_STATISTICS}"] and "ANALYZE" in said[0]
+    there = [
+        plan_lines.NO_STATISTICS in page
+        for page in (
+            report_page.page(plan),
+            report_page.page(plan, analyze=False),
+            report_page.page(plan, {"outcome": "loaded"}),
+            report_page.page(plan, {"outcome": "loaded", "analyzed": True}),
+            report_page.page(plan, {"outcome": "loaded", "analyzed": False}),
+        )
+    ]
+    assert there == [False, True, False, False, True]
+
+
 @pytest.mark.parametrize(
     ("made", "text"),
     [
