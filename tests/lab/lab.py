@@ -429,6 +429,12 @@ class Lab:
         docker("restart", "-t", "2", self.container(name), timeout=120)
         wait_for(f"sshd on {name}", lambda: _tcp(self.address(name), 22), 60)
 
+    def booted(self, name: str = "host", timeout: float = 120) -> None:
+        """Wait until a host that reboots itself is down, and do what its machine does then: start it."""
+        wait_for(f"{name} to go down", lambda: not self.running(name), timeout, 0.5)
+        docker("start", self.container(name))
+        wait_for(f"sshd on {name}", lambda: _tcp(self.address(name), 22), 60)
+
     def address(self, name: str = "host") -> str:
         found = docker(
             "inspect",
