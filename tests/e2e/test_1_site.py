@@ -377,9 +377,9 @@ def _worker(site):
     """A Compose project's container that takes 8 s to end, and says so when it did."""
     image = site.sh("docker inspect -f '{{.Config.Image}}' landfall-edge").strip()
     site.sh(
-        "mkdir -p /root/worker && docker run -d --name worker --restart unless-stopped --stop-timeout 60 --user 0 "
-        "--label com.docker.compose.project=jobs --label com.docker.compose.service=worker "
-        f"-v /root/worker:/out --entrypoint sh {image} "
+        "mkdir -p /root/worker && docker run -d --name worker --restart unless-stopped "
+        "--stop-timeout 60 --stop-signal TERM --user 0 --label com.docker.compose.project=jobs "
+        f"--label com.docker.compose.service=worker -v /root/worker:/out --entrypoint sh {image} "
         "-c 'trap \"sleep 8; date >> /out/ended; exit 0\" TERM; while :; do sleep 0.2; done'"
     )
     yield
@@ -406,11 +406,12 @@ def test_no_reboot_when_none_is_due_or_somebody_works(site, worker):
     site.sh(DUE)
     plan = site.sh("landfall reboot --check").splitlines()
     most = int(plan[-1].split()[0])
-    order = [next(at for at, line in enumerate(plan) if name in line) for name in ("-edge:", "web-ui", "auth-service")]
-    assert order == sorted(set(order)) and "relay" in plan[-2], plan
+    names = ("-edge:", "web-ui", "auth-", "relay", "edge: stop")
+    order = [next(at for at, line in enumerate(plan) if name in line) for name in names]
+    assert order == sorted(set(order)), plan
     said = site.sh(
-        "flock /opt/landfall/jarvis/lock sleep 60 & holder=$!; sleep 1; "
-        f"landfall reboot --if-required --within {most + 2}s 2>&1; echo ended with $?; kill $holder"
+        "flock -o /opt/landfall/jarvis/lock sleep 60 & holder=$!; sleep 1; "
+        f"landfall reboot --if-required --within {most + 1}s 2>&1; echo ended with $?; kill $holder"
     )
     assert "stack jarvis is being worked on" in said and "ended with 1" in said, said
     told = site.sh("landfall status", check=False)
@@ -434,19 +435,22 @@ def test_a_drain_that_is_killed_is_undone(site, lab, worker):
 
 def test_a_reboot_for_upgrades_cuts_nothing_short(site, lab, worker):
     site.sh(f"rm -f /root/worker/ended; {DUE}")
+    before = lab.started()
     answer: list[bytes] = []
     request = threading.Thread(target=upload, args=(lab, 6.0, answer))
     request.start()
     time.sleep(1)
     site.sh("systemctl start --no-block landfall-reboot.service")
+    wait_for("the maintenance page", lambda: _served(lambda: https(lab)[0] == 503), 30, 0.2)
+    assert not answer, "the request had ended before the drain began"
     request.join(30)
     assert answer and re.match(rb"HTTP/1.1 [24]\d\d ", answer[0]) and b"\r\nserver: " in answer[0].lower(), answer
-    lab.booted()
+    lab.booted(before)
     wait_for("the site", lambda: _served(lambda: https(lab, "/auth/health")[0] == 200 and https(lab)[0] == 200), 120, 1)
     assert site.sh("cat /root/worker/ended"), "the worker was killed before it was done"
     ends = site.sh(
-        "docker inspect -f '{{.State.FinishedAt}}' landfall-edge jarvis-web-ui-1 jarvis-tickets-agent-1 "
-        "jarvis-auth-service-1 landfall-relay-jarvis-default"
+        "docker inspect -f '{{.State.FinishedAt}}' jarvis-web-ui-1 jarvis-tickets-agent-1 jarvis-auth-service-1 "
+        "landfall-relay-jarvis-default landfall-edge"
     ).split()
     assert ends == sorted(ends), ends
     wait_for("all well", lambda: site.sh(WELL, check=False), 60, 1)

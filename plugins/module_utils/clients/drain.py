@@ -13,17 +13,21 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..compose.values import seconds
+from ..edge.errors import EdgeError
+from ..edge.project import EdgeConfig
 from ..host import drain
 from .backup_state import CONFIG_DIR, STATE_DIR
 from .docker import DockerCli
 from .files import MOVES, StackDir, stacks, write_atomic
+from .nginx import NginxClient
+from .nginx_process import workers
 from .process import Runner
 
 DIRECTORY = "/var/lib/landfall/drain"
@@ -108,32 +112,39 @@ def hold(wanted: Sequence[Lock], patience: float, poll: float = 2.0) -> Iterator
     """Hold all of them, or none while waiting. :raises NotDrained: one was not free within ``patience`` seconds"""
     until = time.monotonic() + patience
     while True:
-        handles, why = [], ""
+        held, why = [], ""
         for lock in wanted:
             handle, why = lock.take()
             if handle >= 0:
-                handles.append(handle)
+                held.append((lock, handle))
             if why:
                 break
         if not why:
             break
-        for handle in handles:
-            os.close(handle)
+        _release(held)
         if time.monotonic() >= until:
             raise NotDrained(f"{why}; {patience:.0f} s waited")
         time.sleep(poll)
     try:
         yield
     finally:
-        for handle in handles:
-            os.close(handle)
+        _release(held)
+
+
+def _release(held: Sequence[tuple[Lock, int]]) -> None:
+    for lock, handle in held:
+        if not lock.posix:
+            os.ftruncate(handle, 0)
+        os.close(handle)
 
 
 def boot() -> str:
-    """The id of this boot."""
+    """The id of this boot: of the kernel's, and of the system's own, since one in a container has the kernel's."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
+        kernel = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        # The name, in brackets, may hold anything; the start time is the 20th field after it.
+        return f"{kernel}/{Path('/proc/1/stat').read_text(encoding='utf-8').rpartition(')')[2].split()[19]}"
+    except (OSError, IndexError):
         return ""
 
 
@@ -220,19 +231,49 @@ class Drain:
         if not self._record["waves"]:
             return
         self._save()
-        for one in plan.edge:
-            self._ask([one])
-            self._say(f"{one.name} takes no new connection")
-            self._quit(one.name, plan.edge_drain)
+        if plan.edge:
+            self._close(plan.edge_drain)
         with ThreadPoolExecutor(max_workers=max(len(plan.projects), 1)) as pool:
             try:
                 list(pool.map(self._project, plan.projects.items()))
             except BaseException:
                 self._over.set()
                 raise
+        if plan.edge:
+            self._project(("edge", [plan.edge]))
         left = [str(one["Name"]).lstrip("/") for one in self._inspect(plan.containers) if one["State"]["Running"]]
         if left:
             raise NotDrained(f"{', '.join(sorted(left))} did not end")
+
+    def _close(self, patience: float) -> None:
+        """New requests get the maintenance page; those that are under way finish.
+
+        nginx's own way (SIGQUIT) closes the sockets between its two stages as well: a request whose body still arrives
+        would find nobody. A reload has workers for both.
+        """
+        names = [path.stem for path in sorted(Path(self.edge, "stacks").glob("*.json"))]
+        names = [name for name in names if not os.path.exists(self._flag(name))]
+        self._record["maintenance"] = [*self._record["maintenance"], *names]
+        self._save()
+        for name in names:
+            write_atomic(self._flag(name), "")
+        try:
+            with open(os.path.join(self.edge, "edge.json"), encoding="utf-8") as file:
+                nginx = NginxClient(EdgeConfig.from_json(file.read()), self._docker)
+            before = workers(nginx.pid) if nginx.pid else None
+            nginx.reload()
+        except (OSError, EdgeError) as problem:
+            raise NotDrained(f"the edge cannot be told to finish its requests: {problem}") from problem
+        self._say("the edge answers new requests with its maintenance page")
+        began = time.monotonic()
+        while before and before.keys() & (workers(nginx.pid) or {}).keys():
+            if time.monotonic() - began > patience + 5:
+                break
+            time.sleep(0.2)
+        self._say(f"the edge's requests ended after {time.monotonic() - began:.0f} s")
+
+    def _flag(self, stack: str) -> str:
+        return os.path.join(self.edge, "maintenance", stack)
 
     def _project(self, item: tuple[str, Sequence[Sequence[drain.Container]]]) -> None:
         name, layers = item
@@ -245,13 +286,6 @@ class Drain:
             said = f": {err.strip()}" if rc else ""
             names = ", ".join(one.name for one in layer)
             self._say(f"{name}: {names} ended after {time.monotonic() - began:.0f} s{said}")
-
-    def _quit(self, name: str, patience: float) -> None:
-        """Have nginx end when it has answered what it was asked; new connections are refused meanwhile."""
-        rc, _, _ = self._docker.command("stop", "--signal", "SIGQUIT", "--time", f"{patience + 5:.0f}", name, slow=True)
-        if rc:
-            # Before Docker 23 a stop knows no other signal than the container's own.
-            self._docker.command("stop", name, slow=True)
 
     def _ask(self, them: Sequence[drain.Container]) -> None:
         with self._writing:
@@ -274,26 +308,38 @@ class Drain:
         kept = self.kept()
         if kept is None:
             return []
-        self._await_ends(kept)
-        started, wrong = [], []
-        for layer in drain.to_start(kept, self._there(kept), boot()):
-            rc, _, err = self._docker.command("start", *(str(one["Id"]) for one in layer))
-            started += [str(one["Name"]).lstrip("/") for one in layer]
-            wrong += [err.strip()] if rc else []
-        if wrong:
-            raise NotDrained("; ".join(wrong))
+        began = time.monotonic()
+        started: list[str] = []
+        while True:
+            there = self._there(kept)
+            why = ""
+            for layer in drain.to_start(kept, there, boot()):
+                _, _, err = self._docker.command("start", *(str(one["Id"]) for one in layer))
+                started += [str(one["Name"]).lstrip("/") for one in layer]
+                why = why or err.strip()
+            # What was told to end and has not yet is started when it has; what runs again is not waited for.
+            asked = [cid for cid in kept["asked"] if cid in there and there[cid]["State"]["Running"]]
+            kept["asked"] = asked
+            ending = drain.still_ending(kept, there, boot())
+            if not ending or time.monotonic() - began > max(one.grace for one in ending) + drain.SLACK:
+                break
+            time.sleep(0.5)
+        self._open(kept, asked)
+        # A container that somebody removed meanwhile is nobody's problem.
+        left = [one for layer in drain.to_start(kept, self._there(kept), boot()) for one in layer]
+        if left:
+            raise NotDrained(why or f"{', '.join(str(one['Name']).lstrip('/') for one in left)} ended again")
         os.unlink(os.path.join(self.directory, "record.json"))
         return started
 
-    def _await_ends(self, kept: Mapping[str, Any]) -> None:
-        began = time.monotonic()
-        while True:
-            ending = drain.still_ending(kept, self._there(kept), boot())
-            if time.monotonic() - began > max((one.grace for one in ending), default=0.0) + drain.SLACK:
-                return
-            if not ending:
-                return
+    def _open(self, kept: Mapping[str, Any], ending: Collection[str], patience: float = 60.0) -> None:
+        """Take the maintenance pages away when the containers are well, or have had time for that."""
+        until = time.monotonic() + patience
+        while time.monotonic() < until and drain.starting(self._there(kept), ending):
             time.sleep(0.5)
+        for name in kept.get("maintenance", ()):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._flag(name))
 
     def _there(self, kept: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         ids = [one["id"] for layer in kept["waves"] for one in layer]

@@ -5,7 +5,8 @@
 
 The record (a dict, JSON on the host) is written before the first container is stopped: ``boot`` (id of the boot),
 ``at`` (seconds since 1970), ``waves`` (lists of ``{id, name}`` in the order they are stopped), ``asked`` (ids of those
-that were told to end). The report of a refusal: ``boot``, ``at``, ``why``, ``due``.
+that were told to end), ``maintenance`` (stacks whose maintenance page is shown until they are back). The report of a
+refusal: ``boot``, ``at``, ``why``, ``due``.
 """
 
 from __future__ import annotations
@@ -48,9 +49,9 @@ class Container:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is stopped: the edge first, then each project's waves one after the other, the projects side by side.
+    """What is stopped: each project's waves one after the other, the projects side by side, and the edge at last.
 
-    :param edge_drain: seconds the edge may take for the requests it has
+    :param edge_drain: seconds the edge may take for the requests it has, before anything is stopped
     """
 
     edge: tuple[Container, ...]
@@ -65,7 +66,7 @@ class Plan:
     @property
     def longest(self) -> float:
         """Seconds it takes at most: every container until its grace period ends."""
-        edge = self.edge_drain + SLACK if self.edge else 0.0
+        edge = self.edge_drain + max(one.grace for one in self.edge) + 2 * SLACK if self.edge else 0.0
         paths = [
             sum(max(one.grace for one in layer) + SLACK for layer in layers if layer)
             for layers in self.projects.values()
@@ -74,12 +75,13 @@ class Plan:
 
     def lines(self) -> list[str]:
         """The order, for a person."""
-        out = [f"{one.name}: takes no new connection, and {self.edge_drain:.0f} s to finish" for one in self.edge]
+        names = ", ".join(one.name for one in self.edge)
+        out = [f"{names}: show the maintenance page, and finish what it has ({self.edge_drain:.0f} s)"] if names else []
         for project, layers in sorted(self.projects.items()):
             for layer in layers:
                 said = ", ".join(f"{one.name} ({one.grace:.0f} s)" for one in layer)
                 out.append(f"{project}: stop {said}")
-        return out
+        return [*out, *([f"edge: stop {names}"] if names else [])]
 
 
 def container(inspected: Mapping[str, Any]) -> Container | None:
@@ -131,12 +133,12 @@ def _layers(own: Sequence[Container]) -> list[list[str]]:
 
 def record(found: Plan, boot: str, at: float, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The record of a drain that begins. :param before: what a killed drain left; it stays stopped, and is kept"""
-    order = [found.edge] if found.edge else []
     depth = max((len(layers) for layers in found.projects.values()), default=0)
-    for at_depth in range(depth):
-        order.append(
-            tuple(one for layers in found.projects.values() for one in layers[at_depth : at_depth + 1] for one in one)
-        )
+    order: list[list[Container]] = [
+        [one for layers in found.projects.values() for layer in layers[at_depth : at_depth + 1] for one in layer]
+        for at_depth in range(depth)
+    ]
+    order.append(list(found.edge))
     new = [[{"id": one.id, "name": one.name} for one in layer] for layer in order]
     runs = {one.id for one in found.containers}
     old = [[one for one in layer if one["id"] not in runs] for layer in (before or {}).get("waves", ())]
@@ -145,6 +147,7 @@ def record(found: Plan, boot: str, at: float, before: Mapping[str, Any] | None =
         "at": at,
         "waves": [layer for layer in (*old, *new) if layer],
         "asked": [one for one in (before or {}).get("asked", ()) if one not in runs],
+        "maintenance": list((before or {}).get("maintenance", ())),
     }
 
 
@@ -171,6 +174,15 @@ def still_ending(kept: Mapping[str, Any], there: Mapping[str, Mapping[str, Any]]
     asked = set(kept.get("asked") or ())
     found = [container(one) for cid, one in there.items() if cid in asked]
     return [one for one in found if one is not None]
+
+
+def starting(there: Mapping[str, Mapping[str, Any]], ending: Collection[str] = ()) -> list[str]:
+    """Containers whose healthcheck has not had its say yet. :param ending: ids that do not count"""
+    return [
+        str(one["Name"]).lstrip("/")
+        for cid, one in there.items()
+        if cid not in ending and (one["State"].get("Health") or {}).get("Status") == "starting"
+    ]
 
 
 def _policy(inspected: Mapping[str, Any]) -> str:
