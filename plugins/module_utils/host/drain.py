@@ -192,9 +192,9 @@ def _policy(inspected: Mapping[str, Any]) -> str:
 def status_lines(
     kept: Mapping[str, Any] | None, report: Mapping[str, Any] | None, boot: str, busy: bool = False
 ) -> list[str]:
-    """What `landfall status` says of it. :param busy: a drain goes on at this moment"""
+    """What `landfall status` says of it. :param busy: a drain, or a way back, goes on at this moment"""
     if busy:
-        return ["the host is being drained before a reboot; see: journalctl -u landfall-reboot"]
+        return ["the host is being drained, or brought back; see: journalctl -u landfall-reboot -u landfall-drain"]
     lines = []
     if kept:
         names = ", ".join(one["name"] for layer in kept["waves"] for one in layer)

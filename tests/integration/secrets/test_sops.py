@@ -89,7 +89,7 @@ def test_the_key_opens_it_and_nothing_is_told(ground):
     [
         ("other", None, ("did not match any of the recipients", "What to do: None of the keys", "SOPS_AGE_KEY_FILE")),
         ("nowhere", None, ("no such file", "What to do:")),
-        ("key", "/usr/bin:/bin", ("secrets.sops.yaml", "What to do: Install SOPS")),
+        ("key", "/nowhere", ("secrets.sops.yaml", "What to do: Install SOPS")),
     ],
     ids=["another key", "no key", "no sops"],
 )
