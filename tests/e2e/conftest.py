@@ -49,5 +49,5 @@ def site(lab):
     lab.remove_host("host")
     lab.host(publish=True)
     site = Site(lab)
-    site.write_inventory()
+    site.write_inventory(hardening_unattended_upgrades_reboot=True)
     return site

@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -364,7 +365,99 @@ def test_it_finds_containers_whose_addresses_have_changed(site, lab):
     assert b"registry" in https(lab, "/api/health")[2]
 
 
-def test_nothing_to_do_after_the_reboot(site):
+# -- a reboot for upgrades: nothing is cut short, and nothing stays behind
+
+DUE = "echo linux-image-amd64 > /run/reboot-required.pkgs && touch /run/reboot-required"
+STARTED = "docker inspect -f '{{.Name}} {{.State.StartedAt}}' $(docker ps -q) | sort"
+WELL = "landfall status >/dev/null 2>&1 && echo well"
+
+
+@pytest.fixture(scope="module", name="worker")
+def _worker(site):
+    """A Compose project's container that takes 8 s to end, and says so when it did."""
+    image = site.sh("docker inspect -f '{{.Config.Image}}' landfall-edge").strip()
+    site.sh(
+        "mkdir -p /root/worker && docker run -d --name worker --restart unless-stopped "
+        "--stop-timeout 60 --stop-signal TERM --user 0 --label com.docker.compose.project=jobs "
+        f"--label com.docker.compose.service=worker -v /root/worker:/out --entrypoint sh {image} "
+        "-c 'trap \"sleep 8; date >> /out/ended; exit 0\" TERM; while :; do sleep 0.2; done'"
+    )
+    yield
+    site.sh("docker rm -f worker; rm -rf /root/worker /run/reboot-required*")
+
+
+def upload(lab, seconds: float, answer: list[bytes]) -> None:
+    """A request whose body arrives slowly: in flight for that long."""
+    context = ssl.create_default_context(cafile=str(lab.state / "ca.pem"))
+    with socket.create_connection(("127.0.0.1", lab.port("https")), 10) as raw:
+        with context.wrap_socket(raw, server_hostname=DOMAIN) as tls:
+            head = f"POST /auth/login HTTP/1.1\r\nHost: {DOMAIN}\r\nConnection: close\r\n"
+            tls.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 20\r\n\r\n".encode())
+            for _ in range(20):
+                time.sleep(seconds / 20)
+                tls.sendall(b" ")
+            answer.append(b"".join(iter(lambda: tls.recv(4096), b"")))
+
+
+def test_no_reboot_when_none_is_due_or_somebody_works(site, worker):
+    before = site.sh(STARTED)
+    site.sh("systemctl start landfall-reboot.service")
+    assert "no reboot is due" in site.sh("journalctl -u landfall-reboot -o cat")
+    site.sh(DUE)
+    plan = site.sh("landfall reboot --check").splitlines()
+    most = int(plan[-1].split()[0])
+    names = ("-edge:", "web-ui", "auth-", "relay", "edge: stop")
+    order = [next(at for at, line in enumerate(plan) if name in line) for name in names]
+    assert order == sorted(set(order)), plan
+    said = site.sh(
+        "flock -o /opt/landfall/jarvis/lock sleep 60 & holder=$!; sleep 1; "
+        f"landfall reboot --if-required --within {most + 1}s 2>&1; echo ended with $?; kill $holder"
+    )
+    assert "stack jarvis is being worked on" in said and "ended with 1" in said, said
+    told = site.sh("landfall status", check=False)
+    assert "a reboot is due (linux-image-amd64) and was not done" in told and "jarvis is being worked on" in told, told
+    assert site.sh(STARTED) == before
+
+
+def test_a_drain_that_is_killed_is_undone(site, lab, worker):
+    """With kill -9 in the middle: the unit's own end starts what was stopped, and the worker that was told to end."""
+    boot = site.sh("cat /proc/sys/kernel/random/boot_id")
+    site.sh("systemctl start --no-block landfall-reboot.service")
+    wait_for("the drain", lambda: site.sh("docker ps -q -f name=web-ui") == "", 60, 0.3)
+    site.sh("kill -9 $(systemctl show -P MainPID landfall-reboot.service)")
+    wait_for("everything again", lambda: _served(lambda: https(lab)[0] == 200), 60, 0.5)
+    wait_for(
+        "the unit's end", lambda: site.sh("systemctl is-active landfall-reboot", check=False) != "deactivating\n", 60
+    )
+    assert site.sh("docker ps -q -f name=worker") and site.sh("cat /proc/sys/kernel/random/boot_id") == boot
+    assert "not brought back" not in site.sh("landfall status", check=False)
+
+
+def test_a_reboot_for_upgrades_cuts_nothing_short(site, lab, worker):
+    site.sh(f"rm -f /root/worker/ended; {DUE}")
+    before = lab.started()
+    answer: list[bytes] = []
+    request = threading.Thread(target=upload, args=(lab, 6.0, answer))
+    request.start()
+    time.sleep(1)
+    site.sh("systemctl start --no-block landfall-reboot.service")
+    wait_for("the maintenance page", lambda: _served(lambda: https(lab)[0] == 503), 30, 0.2)
+    assert not answer, "the request had ended before the drain began"
+    request.join(30)
+    assert answer and re.match(rb"HTTP/1.1 [24]\d\d ", answer[0]) and b"\r\nserver: " in answer[0].lower(), answer
+    lab.booted(before)
+    wait_for("the site", lambda: _served(lambda: https(lab, "/auth/health")[0] == 200 and https(lab)[0] == 200), 120, 1)
+    assert site.sh("cat /root/worker/ended"), "the worker was killed before it was done"
+    ends = site.sh(
+        "docker inspect -f '{{.State.FinishedAt}}' jarvis-web-ui-1 jarvis-tickets-agent-1 jarvis-auth-service-1 "
+        "landfall-relay-jarvis-default landfall-edge"
+    ).split()
+    assert ends == sorted(ends), ends
+    wait_for("all well", lambda: site.sh(WELL, check=False), 60, 1)
+    assert site.sh("docker ps -q -f name=worker"), "a container that was stopped stays away after the reboot"
+
+
+def test_nothing_to_do_after_the_reboot(site, worker):
     run = site.play("site.yml")
     assert run.rc == 0 and run.total("changed") == 0, "\n".join(
         re.findall(r"^(?:TASK.*|changed: .*)$", run.output, re.MULTILINE)[-60:]

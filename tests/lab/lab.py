@@ -432,6 +432,15 @@ class Lab:
         docker("restart", "-t", "2", self.container(name), timeout=120)
         wait_for(f"sshd on {name}", lambda: _tcp(self.address(name), 22), 60)
 
+    def started(self, name: str = "host") -> str:
+        """When the host was started."""
+        return docker("inspect", "-f", "{{.State.StartedAt}}", self.container(name)).strip()
+
+    def booted(self, before: str, name: str = "host", timeout: float = 120) -> None:
+        """Wait until a host that reboots itself is there again. :param before: when it was started the last time"""
+        wait_for(f"the reboot of {name}", lambda: self.running(name) and self.started(name) != before, timeout, 0.5)
+        wait_for(f"sshd on {name}", lambda: _tcp(self.address(name), 22), 60)
+
     def address(self, name: str = "host") -> str:
         found = docker(
             "inspect",

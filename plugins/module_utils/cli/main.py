@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from ..clients import drain as drain_client
 from ..clients import lockout as lockout_client
 from ..clients import sbom as sbom_client
 from ..clients.docker import DockerCli, DockerError
@@ -22,7 +23,7 @@ from ..clients.sbom import SYFT
 from ..hardening import lockout
 from ..rollout import sbom
 from ..rollout.journal import line
-from . import gather, status
+from . import drain, gather, status
 
 ROOT = "/opt/landfall"
 EDGE = "/etc/landfall/edge"
@@ -55,8 +56,10 @@ def parser() -> argparse.ArgumentParser:
     back = verbs.add_parser("rollback", help="bring the release before back, or a kept one")
     back.add_argument("stack")
     back.add_argument("release", nargs="?", default="", help="see: landfall releases STACK")
-    recover = verbs.add_parser("recover", help="undo what a power cut interrupted; systemd runs it at boot")
+    recover = verbs.add_parser("recover", help="undo what a power cut or a drain interrupted; systemd runs it at boot")
     recover.add_argument("stack", nargs="?", default="", help="all, when not given")
+    recover.add_argument("--drained", action="store_true", help="only start what a drain stopped")
+    drain.arguments(verbs)
     flag = verbs.add_parser("maintenance", help="show a maintenance page instead of the stack")
     flag.add_argument("state", choices=("on", "off"))
     flag.add_argument("stack")
@@ -97,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return backup(rest, args.root)
         verbs = {"status": _status, "releases": _releases, "logs": _logs, "maintenance": _maintenance}
         verbs |= {"watch": _watch, "timeline": _timeline, "rollback": _rollback, "recover": _recover}
-        verbs |= {"migrate": _migrate, "sbom": _sbom}
+        verbs |= {"migrate": _migrate, "sbom": _sbom, "drain": drain.drain, "reboot": drain.reboot}
         return verbs[args.verb](args)
     except Wrong as problem:
         print(f"landfall {args.verb}: {problem}", file=sys.stderr)
@@ -122,7 +125,7 @@ def _status(args: argparse.Namespace) -> int:
     found = gather.gather(args.root, args.edge, DockerCli(runner(60.0)))
     certificates = gather.certificates(args.edge)
     rows = [status.summarise(stack, certificates, time.time()) for stack in found]
-    host = lockout.status_lines(lockout_client.manifest(), lockout_client.report())
+    host = lockout.status_lines(lockout_client.manifest(), lockout_client.report()) + drain_client.status_lines()
     if args.json:
         print(json.dumps(status.to_dict(rows, host), indent=2, sort_keys=True))
     else:
@@ -216,6 +219,10 @@ def _recover(args: argparse.Namespace) -> int:
     from ..rollout.plan import Refused
 
     well = True
+    if not args.stack:
+        well = drain.bring_back(args)
+    if args.drained:
+        return 0 if well else 1
     for name in [_known(args)] if args.stack else stacks(args.root):
         try:
             said = recover(args.root, os.path.join(args.edge, "stacks"), name)

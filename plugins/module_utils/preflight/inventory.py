@@ -15,6 +15,8 @@ from .findings import ERROR, OK, WARNING, Finding
 MIN_PYTHON = (3, 9)
 MIN_SECRET_BYTES = 32
 MIN_PASSWORD = 12
+#: How a value begins that SOPS has encrypted.
+SOPS_VALUE = "ENC[AES256_GCM,"
 
 
 def parse_probe(stdout: str) -> dict[str, str]:
@@ -305,6 +307,17 @@ def check_secrets(values: Mapping[str, Any], where: str, made_by_role: bool = Fa
     for name, value in sorted(values.items()):
         text = "" if value is None else str(value)
         if made_by_role and not text.strip():
+            continue
+        if text.lstrip().startswith(SOPS_VALUE):
+            found.append(
+                Finding(
+                    "secrets",
+                    ERROR,
+                    f"{name} ({where}) is still encrypted with SOPS.",
+                    "Put landfall.stack.sops after host_group_vars in vars_plugins_enabled of ansible.cfg, and the "
+                    "value into a *.sops.yaml of group_vars; an env file is not decrypted (docs/secrets.md).",
+                )
+            )
             continue
         fault = weakness(str(name), text)
         if not fault:

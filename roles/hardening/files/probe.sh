@@ -19,7 +19,7 @@ say installed "$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' "$@" 2>/dev
 
 # A unit counts as ready when it is enabled and active: then nothing is left to do about it.
 ready=
-for unit in fail2ban.service unattended-upgrades.service systemd-timesyncd.service; do
+for unit in fail2ban.service unattended-upgrades.service systemd-timesyncd.service landfall-reboot.timer; do
     systemctl --quiet is-active "$unit" 2>/dev/null && systemctl --quiet is-enabled "$unit" 2>/dev/null &&
         ready="$ready $unit"
 done

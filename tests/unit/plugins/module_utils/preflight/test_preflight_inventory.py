@@ -124,3 +124,11 @@ def test_secrets_in_all_their_forms() -> None:
     )
     assert inventory.check_secrets({"A_SECRET": None}, "here", made_by_role=True) == []
     assert inventory.check_secrets({"DB_PASSWORD": "r7Qk2"}, "here")[0].level == "warning"
+
+
+def test_what_sops_has_not_decrypted_is_no_secret() -> None:
+    """Whatever it is called, and however long: a container would get the text of the cipher."""
+    cipher = "ENC[AES256_GCM,data:b2s=,iv:aXY=,tag:dGFn,type:str]"
+    (found,) = inventory.check_secrets({"ANYTHING": cipher}, "secrets of stack shop", made_by_role=True)
+    assert found.level == "error" and "ANYTHING (secrets of stack shop) is still encrypted with SOPS" in found.message
+    assert "landfall.stack.sops" in found.remedy and cipher not in found.message + found.remedy
