@@ -128,8 +128,10 @@ def run(step: Step, lock: threading.Lock) -> tuple[Step, bool, float]:
         "ANSIBLE_COLLECTIONS_PATH": str(PROJECT / ".build" / "collections"),
         "PYTHONPATH": f"{PROJECT / 'tests'}:{PROJECT / '.build' / 'collections'}",
     }
-    # Where this is set, each of a thousand starts of our own program compiles all of it anew.
+    # Else each of a thousand starts of our own program compiles all of it anew, where bytecode is not to be written.
+    # Not beside the sources: stacks are deployed from there.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    environment["PYTHONPYCACHEPREFIX"] = str(PROJECT / ".build" / "bytecode")
     began = time.monotonic()
     with log.open("w") as stream:
         try:
