@@ -34,7 +34,7 @@ def fill(cluster: Cluster, megabytes: int) -> int:
             link.execute(
                 f"""CREATE TABLE {name} (id bigint NOT NULL, person int NOT NULL, at timestamptz NOT NULL, kind text,
                 data jsonb, note text);
-                INSERT INTO {name} SELECT n, n * 7919 % 50000, '2024-01-01'::timestamptz + n * interval '37 s',
+                INSERT INTO {name} SELECT n, n::bigint * 7919 % 50000, '2024-01-01'::timestamptz + n * interval '37 s',
                 'kind-' || n % 17, jsonb_build_object('n', n, 'tags', ARRAY['a', 'b'], 'sum', n % 1000 * 1.25),
                 'a note that says in words what happened, reference ' || md5(n::text) || md5((n * 7)::text)
                 FROM generate_series(1, {rows}) n;
