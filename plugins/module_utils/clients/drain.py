@@ -310,6 +310,7 @@ class Drain:
             return []
         began = time.monotonic()
         started: list[str] = []
+        opened = False
         while True:
             there = self._there(kept)
             why = ""
@@ -320,11 +321,14 @@ class Drain:
             # What was told to end and has not yet is started when it has; what runs again is not waited for.
             asked = [cid for cid in kept["asked"] if cid in there and there[cid]["State"]["Running"]]
             kept["asked"] = asked
+            # A worker that takes half an hour to end keeps nobody from the rest.
+            if not opened:
+                self._open(kept, asked)
+                opened = True
             ending = drain.still_ending(kept, there, boot())
             if not ending or time.monotonic() - began > max(one.grace for one in ending) + drain.SLACK:
                 break
             time.sleep(0.5)
-        self._open(kept, asked)
         # A container that somebody removed meanwhile is nobody's problem.
         left = [one for layer in drain.to_start(kept, self._there(kept), boot()) for one in layer]
         if left:
