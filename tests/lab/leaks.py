@@ -76,7 +76,9 @@ class Processes:
 def secrets_of(site: Site) -> set[str]:
     """All that lies in the stacks' directories of secrets on a host, those of earlier releases among it."""
     stacks = "/opt/landfall/*/secrets"
-    found = site.sh(f"cat {stacks}/* {stacks}/.versions/* /etc/landfall/backup/*.keys 2>/dev/null", check=False)
+    places = f"{stacks}/* {stacks}/.versions/* /etc/landfall/backup/*.keys"
+    # Most of them end without a line break.
+    found = site.sh(f"for one in {places}; do [ ! -f $one ] || {{ cat $one; echo; }}; done")
     lines = {line.strip() for line in found.splitlines()}
     # Of a URL its password alone would be one too many.
     lines |= {password for line in lines if "://" in line and (password := urlsplit(line).password)}
