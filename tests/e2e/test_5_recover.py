@@ -7,6 +7,7 @@ the host's that pgBackRest keeps.
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import time
@@ -137,7 +138,7 @@ class Host:
 
 @pytest.fixture(scope="module")
 def host():
-    for lab in open_lab("drill"):
+    for lab in open_lab(os.environ.get("LANDFALL_RECOVER_LAB", "drill")):
         lab.push("landfall-lab/postgres:17", "library/postgres:17")
         host = Host(lab)
         host.new("landfall-lab/host-docker:trixie")
