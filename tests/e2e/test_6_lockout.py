@@ -246,7 +246,7 @@ def test_a_restart_while_armed_puts_it_back_at_boot(host):
     assert told.rc == 0 and "restarted before anybody confirmed" in words(told.output), told.output[-3000:]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def behind_socket(host):
     """sshd started by its socket, as on Ubuntu 22.10 and later."""
     host.site.sh("systemctl disable --now ssh.service && systemctl enable --now ssh.socket")
