@@ -24,17 +24,9 @@ from typing import Any
 from ansible.errors import AnsibleParserError
 from ansible.inventory.group import Group
 from ansible.plugins.vars import BaseVarsPlugin
+from ansible.template import trust_as_template
 from ansible.utils.display import Display
 from ansible.utils.vars import combine_vars
-
-try:
-    from ansible.template import trust_as_template
-except ImportError:  # ansible-core before 2.19 trusts what it loads
-
-    def trust_as_template(value: str) -> str:
-        """As it is."""
-        return value
-
 
 try:
     from ansible_collections.community.sops.plugins.module_utils.sops import Sops, SopsError
@@ -62,7 +54,7 @@ _FOUND: dict[str, list[str]] = {}
 _READ: dict[str, Any] = {}
 
 
-class VarsModule(BaseVarsPlugin):  # type: ignore[misc]
+class VarsModule(BaseVarsPlugin):
     """See DOCUMENTATION."""
 
     def get_vars(self, loader: Any, path: str, entities: Any, cache: bool = True) -> dict[str, Any]:

@@ -386,8 +386,8 @@ def _worker(site):
     site.sh("docker rm -f worker; rm -rf /root/worker /run/reboot-required*")
 
 
-def upload(lab, seconds: float, answer: list[bytes]) -> None:
-    """A request whose body arrives slowly: in flight for that long."""
+def upload(lab, seconds: float, answer: list[bytes], begun: threading.Event) -> None:
+    """A request whose body arrives slowly: in flight for that long, from ``begun`` on."""
     context = ssl.create_default_context(cafile=str(lab.state / "ca.pem"))
     with socket.create_connection(("127.0.0.1", lab.port("https")), 10) as raw:
         with context.wrap_socket(raw, server_hostname=DOMAIN) as tls:
@@ -396,6 +396,7 @@ def upload(lab, seconds: float, answer: list[bytes]) -> None:
             for _ in range(20):
                 time.sleep(seconds / 20)
                 tls.sendall(b" ")
+                begun.set()
             answer.append(b"".join(iter(lambda: tls.recv(4096), b"")))
 
 
@@ -437,9 +438,10 @@ def test_a_reboot_for_upgrades_cuts_nothing_short(site, lab, worker):
     site.sh(f"rm -f /root/worker/ended; {DUE}")
     before = lab.started()
     answer: list[bytes] = []
-    request = threading.Thread(target=upload, args=(lab, 6.0, answer))
+    begun = threading.Event()
+    request = threading.Thread(target=upload, args=(lab, 6.0, answer, begun))
     request.start()
-    time.sleep(1)
+    assert begun.wait(30)
     site.sh("systemctl start --no-block landfall-reboot.service")
     wait_for("the maintenance page", lambda: _served(lambda: https(lab)[0] == 503), 30, 0.2)
     assert not answer, "the request had ended before the drain began"
