@@ -26,6 +26,8 @@ description:
     and is kept in C(data/) of the stack's directory, where releases do not touch it.
 author:
   - Landfall contributors (@landfall-stack)
+extends_documentation_fragment:
+  - landfall.stack.rollout
 requirements:
   - Docker Engine and Docker Compose 2.26 or newer on the host
   - python3-docker on the host
@@ -142,14 +144,6 @@ options:
     type: list
     elements: str
     default: []
-  root:
-    description: Where stacks live on the host.
-    type: path
-    default: /opt/landfall
-  routes_dir:
-    description: Where the edge looks for routes files.
-    type: path
-    default: /etc/landfall/edge/stacks
   pull:
     description: V(missing) pulls what is not on the host, V(always) looks for a newer image under the same name too.
     type: str
@@ -159,18 +153,10 @@ options:
     description: Build services with a C(build) section on the host. When V(false) their C(image) is pulled.
     type: bool
     default: false
-  wait_deadline:
-    description: Seconds a service has to get well, unless its C(x-landfall.rollout.deadline) says otherwise.
-    type: int
-    default: 120
   migrate:
     description: Run the hooks C(migrate) and C(post_deploy). Of several hosts on one database, one shall run them.
     type: bool
     default: true
-  lock_timeout:
-    description: Seconds to wait for another run on the same stack.
-    type: int
-    default: 60
   keep:
     description: Releases to keep. When not given, the project's C(x-landfall.releases.keep), else 5.
     type: int

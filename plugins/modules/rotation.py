@@ -20,6 +20,8 @@ description:
   - A run that was killed is undone by the next one, which then begins again.
 author:
   - Landfall contributors (@landfall-stack)
+extends_documentation_fragment:
+  - landfall.stack.rollout
 requirements:
   - Docker Engine and Docker Compose 2.26 or newer on the host
   - PyYAML on the host
@@ -66,22 +68,6 @@ options:
     description: With O(state=switched) the password of each of O(users).
     type: dict
     default: {}
-  root:
-    description: Where stacks live on the host.
-    type: path
-    default: /opt/landfall
-  routes_dir:
-    description: Where the edge looks for routes files.
-    type: path
-    default: /etc/landfall/edge/stacks
-  wait_deadline:
-    description: Seconds a service has to get well, unless its C(x-landfall.rollout.deadline) says otherwise.
-    type: int
-    default: 120
-  lock_timeout:
-    description: Seconds to wait for another run on the same stack.
-    type: int
-    default: 60
   who:
     description: Who rotates, for the record.
     type: str
