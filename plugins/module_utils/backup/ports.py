@@ -32,11 +32,16 @@ class Denied(StoreError):
 
 @dataclass(frozen=True)
 class Entry:
-    """One object of a listing. :param modified: seconds since 1970, by the store's clock"""
+    """One object of a listing.
+
+    :param modified: seconds since 1970, by the store's clock
+    :param tag: changes with the object, as :attr:`Blob.tag` does; "" where listings do not say it
+    """
 
     key: str
     size: int
     modified: float = 0.0
+    tag: str = ""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from ..backup import layout
 from ..backup.catalogue import Catalogue, Found, KnownSet, group
@@ -14,34 +15,59 @@ from ..backup.drill import Record, record_from_json
 from ..backup.manifest import Item, Untrusted, Verdict, from_json, verdict_from_json
 from ..backup.ports import Entry, Missing, Store
 
+#: Sets that are read side by side: each takes up to three questions, and a store far away some 50 ms for each.
+READERS = 8
+#: (key, tag) → what stands there.
+Seen = MutableMapping["tuple[str, str]", bytes]
 
-def read_catalogue(store: Store, stack: str, secret: bytes = b"") -> Catalogue:
-    """All sets of a stack. :raises StoreError: the store cannot be listed or read"""
+
+def read_catalogue(store: Store, stack: str, secret: bytes = b"", seen: Seen | None = None) -> Catalogue:
+    """All sets of a stack.
+
+    :param seen: what was read before; of that only what has changed since is read again
+    :raises StoreError: the store cannot be listed or read
+    """
     found = group(store.list(layout.stack_prefix(stack)), stack)
-    sets = [known for one in found if one.complete for known in [_known(store, stack, one, secret)] if known]
+    known = {} if seen is None else seen
+    with ThreadPoolExecutor(READERS) as pool:
+        sets = list(pool.map(lambda one: _known(store, stack, one, secret, known), found))
     return Catalogue(
-        tuple(sets), tuple(one for one in found if not one.complete), {one.id: one.entries for one in found}
+        tuple(one for one in sets if one),
+        tuple(one for one in found if not one.complete),
+        {one.id: one.entries for one in found},
     )
 
 
-def _known(store: Store, stack: str, one: Found, secret: bytes) -> KnownSet | None:
+def _known(store: Store, stack: str, one: Found, secret: bytes, seen: Seen) -> KnownSet | None:
     prefix = layout.set_prefix(stack, one.id)
+    entries = {entry.key.removeprefix(prefix): entry for entry in one.entries}
+    if layout.MANIFEST not in entries:
+        return None
     try:
-        raw = store.get(prefix + layout.MANIFEST).data
+        raw = _read(store, entries[layout.MANIFEST], seen)
         manifest = from_json(raw, stack, one.id, secret)
     except Missing:
         return None  # pruned since it was listed
     except Untrusted as problem:
         return KnownSet(one.id, None, fault=str(problem))
     verdict: Verdict | None = None
-    if any(entry.key == prefix + layout.VERIFIED for entry in one.entries):
+    if layout.VERIFIED in entries:
         with contextlib.suppress(Missing):
-            verdict = verdict_from_json(store.get(prefix + layout.VERIFIED).data, one.id, raw)
+            verdict = verdict_from_json(_read(store, entries[layout.VERIFIED], seen), one.id, raw)
     drill: Record | None = None
-    if any(entry.key == prefix + layout.DRILLED for entry in one.entries):
+    if layout.DRILLED in entries:
         with contextlib.suppress(Missing):
-            drill = record_from_json(store.get(prefix + layout.DRILLED).data)
+            drill = record_from_json(_read(store, entries[layout.DRILLED], seen))
     return KnownSet(one.id, manifest, verdict, drill=drill)
+
+
+def _read(store: Store, entry: Entry, seen: Seen) -> bytes:
+    known = seen.get((entry.key, entry.tag)) if entry.tag else None
+    if known is not None:
+        return known
+    blob = store.get(entry.key)
+    seen[entry.key, blob.tag] = blob.data
+    return blob.data
 
 
 def read_item(store: Store, item: Item) -> Iterator[bytes]:

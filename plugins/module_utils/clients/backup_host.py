@@ -30,7 +30,7 @@ from ..backup.sources import Source, of_stack, with_keys
 from ..compose.stack import Stack
 from ..rollout.plan import Refused
 from . import drill_records
-from .backup_catalogue import delete_set, read_catalogue
+from .backup_catalogue import Seen, delete_set, read_catalogue
 from .backup_jobs import Maker
 from .backup_lock import host_lock, leased, machine
 from .backup_send import copy_set, send
@@ -108,6 +108,7 @@ class Backup:
         self.containers = StackContainers(config.stack, self.docker, held)
         self.stack_dir = StackDir(root, config.stack)
         self._stores: dict[str, Store] = {}
+        self._seen: dict[str, Seen] = {}
 
     # --- stores
 
@@ -126,7 +127,8 @@ class Backup:
 
     def catalogue(self, store: Store) -> Catalogue:
         """What is in a store."""
-        return read_catalogue(store, self.config.stack, self.key())
+        seen = self._seen.setdefault(store.name, {})
+        return read_catalogue(store, self.config.stack, self.key(), seen)
 
     # --- locks
 

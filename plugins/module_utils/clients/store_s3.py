@@ -128,7 +128,7 @@ class S3Store:
         try:
             pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._c.bucket, Prefix=full)
             return [
-                Entry(one["Key"][len(self._root) :], int(one["Size"]), one["LastModified"].timestamp())
+                Entry(one["Key"][len(self._root) :], one["Size"], one["LastModified"].timestamp(), one.get("ETag", ""))
                 for page in pages
                 for one in page.get("Contents", ())
                 if one["Key"].startswith(full)

@@ -22,10 +22,11 @@ WORKERS = 3
 PIPE = 1 << 20
 
 
-def widen(handle: int) -> None:
-    """Give a pipe more room, where the kernel allows it: fewer wake-ups."""
-    with contextlib.suppress(OSError, AttributeError):
-        fcntl.fcntl(handle, fcntl.F_SETPIPE_SZ, PIPE)
+def widen(handle: int) -> int:
+    """Give a pipe more room, where the kernel allows it: fewer wake-ups. What it holds now back, in bytes."""
+    with contextlib.suppress(OSError):
+        return fcntl.fcntl(handle, fcntl.F_SETPIPE_SZ, PIPE)
+    return fcntl.fcntl(handle, fcntl.F_GETPIPE_SZ)
 
 
 class Sender:
@@ -48,6 +49,8 @@ class Sender:
         self._uploads: list[Upload] = []
         self._sent: list[SentObject] = []
         self._held = 0
+        #: Buffers of parts that were sent, to be used again: freed ones of this size would stay with the allocator.
+        self._spare: list[bytearray] = []
         self._room = threading.Condition()
         self._error: BaseException | None = None
 
@@ -87,7 +90,9 @@ class Sender:
         with self._room:
             self._room.wait_for(lambda: self._held + size <= BUDGET or not self._held)
             self._held += size
-        data = bytearray(size)
+            while self._spare and len(self._spare[-1]) != size:
+                self._spare.pop()
+            data = self._spare.pop() if self._spare else bytearray(size)
         view = memoryview(data)
         at = 0
         while at < size:
@@ -101,9 +106,11 @@ class Sender:
         del data[at:]
         return data
 
-    def _give_back(self, size: int) -> None:
+    def _give_back(self, size: int, data: bytearray | None = None) -> None:
         with self._room:
             self._held -= size
+            if data is not None:
+                self._spare.append(data)
             self._room.notify_all()
 
     def _send(self, upload: Upload, number: int, offset: int, data: bytearray) -> None:
@@ -114,7 +121,7 @@ class Sender:
         except BaseException as problem:  # handed to the reading thread
             self._error = self._error or problem
         finally:
-            self._give_back(size)
+            self._give_back(size, data)
 
     @property
     def total(self) -> int:

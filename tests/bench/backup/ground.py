@@ -114,6 +114,9 @@ class Ground:
         return {
             "PYTHONPATH": f"{PROJECT / '.build' / 'collections'}:{PROJECT / 'tests'}",
             "TMPDIR": str(self.root),
+            # As on a host, where the program's bytecode is kept: the warm-up writes it.
+            "PYTHONPYCACHEPREFIX": str(self.root.parent / "bytecode"),
+            "PYTHONDONTWRITEBYTECODE": "",
             "S3_URL": self.s3.url,
             "S3_BUCKET": BUCKET,
             "AWS_ACCESS_KEY_ID": "admin-key",
