@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,15 +24,18 @@ class Target:
     """Where one item goes.
 
     :param place: "" for its own place; else the name of a new database or volume, or an absolute path
+    :param tables: of a database: ``(schema, table)`` whose rows are wanted; none for all of it
     """
 
     item: Item
     place: str = ""
+    tables: tuple[tuple[str, str], ...] = ()
 
     def line(self) -> str:
         """For a person."""
         where = f"beside, as {self.place}" if self.place else f"in place of {self.item.source}"
-        return f"{self.item.name} ({self.item.kind}, {self.item.plain_bytes} bytes): {where}"
+        only = f", only the rows of {', '.join('.'.join(one) for one in self.tables)}" if self.tables else ""
+        return f"{self.item.name} ({self.item.kind}, {self.item.plain_bytes} bytes): {where}{only}"
 
 
 def server_of(item: Item) -> str:
@@ -41,8 +45,30 @@ def server_of(item: Item) -> str:
     return item.name.removesuffix(f"-{item_name(str(item.details['name']))}").removeprefix("postgres-")
 
 
-def targets(chosen: KnownSet, names: Sequence[str], place: str, in_place: bool) -> list[Target]:
-    """What is restored, in order. :param names: of items, none for all of the set
+def find_tables(item: Item, names: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Tables of a database's item. :param names: ``table``, or ``schema.table`` where several schemas have one
+
+    :raises BackupError: there is none of that name, or more than one
+    """
+    there = [(str(schema), str(table)) for schema, table in map(json.loads, sorted(item.details["rows"]))]
+    out = []
+    for name in names:
+        found = [one for one in there if name in (one[1], ".".join(one))]
+        if not found:
+            known = ", ".join(".".join(one) for one in there[:20]) + (", …" if len(there) > 20 else "")
+            raise BackupError(f"{item.name} has no table {name!r}; it has: {known}")
+        if len(found) > 1:
+            raise BackupError(
+                f"{name!r} is the name of several: {', '.join('.'.join(one) for one in found)}; say which"
+            )
+        out += found
+    return tuple(out)
+
+
+def targets(
+    chosen: KnownSet, names: Sequence[str], place: str, in_place: bool, tables: Sequence[str] = ()
+) -> list[Target]:
+    """What is restored, in order. :param names: of items, none for all of the set; :param tables: of a database
 
     :raises BackupError: it makes no sense, with what to say instead
     """
@@ -51,6 +77,11 @@ def targets(chosen: KnownSet, names: Sequence[str], place: str, in_place: bool) 
     if in_place == bool(place):
         raise BackupError("say where to: --in-place, or --as NAME to have it beside what is there")
     items = [chosen.manifest.item(name) for name in names] or list(chosen.manifest.items)
+    if tables and (not place or len(names) != 1 or items[0].kind != "postgres"):
+        raise BackupError(
+            "--table takes one --item, a database, and --as NAME: its rows come beside, into a new database; from there "
+            "put back what is missing: pg_dump --data-only --inserts --on-conflict-do-nothing -t TABLE NAME | psql DATABASE"
+        )
     if place and len(items) != 1:
         raise BackupError("--as takes one --item; see: landfall backup list STACK --items")
     if in_place and not names:
@@ -70,4 +101,5 @@ def targets(chosen: KnownSet, names: Sequence[str], place: str, in_place: bool) 
             raise BackupError(f"{place!r} is no name for a database: letters, digits, '_' and '-'")
         if place and item.kind in ("sqlite", "path", "project", "redis") and not place.startswith("/"):
             raise BackupError(f"{item.name}: --as must be an absolute path that is not there yet")
-    return [Target(item, place) for item in sorted(items, key=lambda item: (ORDER.index(item.kind), item.name))]
+    wanted = find_tables(items[0], tables) if tables else ()
+    return [Target(item, place, wanted) for item in sorted(items, key=lambda item: (ORDER.index(item.kind), item.name))]

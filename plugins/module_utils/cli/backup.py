@@ -56,6 +56,9 @@ def parser() -> argparse.ArgumentParser:
     prune.add_argument("--plan", action="store_true", help="only show it")
     back = verb("restore", "bring items of a set back")
     back.add_argument("--item", action="append", default=[], help="only this one; can be given again")
+    back.add_argument(
+        "--table", action="append", default=[], help="of a database, with --as: only its rows; can be given again"
+    )
     back.add_argument("--in-place", action="store_true", help="in the place of what is there, which is kept beside")
     back.add_argument("--as", dest="place", default="", help="beside: a new database, volume or path")
     back.add_argument("--to-time", default="", metavar="TIME", help="of a cluster: '2026-11-22 03:00:00Z'")
@@ -244,7 +247,7 @@ def _restore(args: argparse.Namespace, backup: Backup) -> int:
         made = restore.secrets()
         _say(f"secrets that were brought back: {', '.join(made) or 'none'}")
         return 0
-    wanted = targets(chosen, args.item, args.place, args.in_place)
+    wanted = targets(chosen, args.item, args.place, args.in_place, args.table)
     _say(f"set {chosen.id} ({chosen.state}) of {store.name}")
     for target in wanted:
         _say(target.line())

@@ -56,7 +56,7 @@ class Restore:
             )
         with self._b.reading(self._store, "restore", self._set.id), self._laid_down(), self._opened(kept):
             for target in targets:
-                self._check(target.item)
+                self._check(target)
             self._b.say(f"set {self._set.id}: every byte is as it was sent")
             swaps = [step for target in targets for step in [self._prepare(target)] if step]
             if not swaps:
@@ -71,9 +71,10 @@ class Restore:
                         raise BackupError(f"{problem}.{done} Run the same again") from problem
             self._b.containers.nudge_proxies()
 
-    def _check(self, item: Item) -> None:
+    def _check(self, target: Target) -> None:
         """Read every byte of an item, once: an archive that is needed as a file, and has room, is laid down by that."""
-        if item.kind == "postgres" and restore_postgres.by_file(self._server(item), self._b.config.jobs):
+        item = target.item
+        if item.kind == "postgres" and self._by_file(target):
             with contextlib.suppress(restore_files.NoRoom):
                 self._lay_down(item)
                 return
@@ -189,6 +190,10 @@ class Restore:
                 return self._servers[source.name]
         raise BackupError(f"{item.name}: no source of this stack is its server; name it in the configuration's sources")
 
+    def _by_file(self, target: Target) -> bool:
+        """Whether the archive is needed as a file: it is read more than once."""
+        return bool(target.tables) or restore_postgres.by_file(self._server(target.item), self._b.config.jobs)
+
     def _postgres(self, target: Target) -> Swap | None:
         item, server = target.item, self._server(target.item)
         name = str(item.details["name"])
@@ -201,10 +206,12 @@ class Restore:
             restore_postgres.drop(server, new)
             server.databases.remove(new)
         jobs = self._b.config.jobs
-        if restore_postgres.by_file(server, jobs) and item.name not in self._archives:
+        if self._by_file(target) and item.name not in self._archives:
             self._lay_down(item)
         archive = self._archives.get(item.name, "")
-        restore_postgres.restore(self._store, item, server, new, self.chain(item), archive, jobs, self._b.say)
+        restore_postgres.restore(
+            self._store, item, server, new, self.chain(item), archive, jobs, self._b.say, target.tables
+        )
         if archive:
             self._take_away(item.name)
         if target.place:

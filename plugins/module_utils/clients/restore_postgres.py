@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from ..backup.ports import BackupError, Store
 from .backup_verify import Hashed, spool, through
 from .docker_command import told
 from .pg_server import Server
+from .pipeline import Running
 from .process import runner
 from .restore_files import need_room
 
@@ -53,20 +55,26 @@ def restore(
     archive: str,
     jobs: int,
     say: Callable[[str], None],
+    tables: Sequence[tuple[str, str]] = (),
 ) -> None:
     """Make a new database of an item; its rows are those of the manifest, or there is no such database.
 
     :param archive: its file, which is read by several jobs; "" to read the store
+    :param tables: ``(schema, table)``: all definitions, but only their rows, read from the file; no indexes and
+        constraints: what the rows point to would be missing
     :raises BackupError: it is there already, or the restore failed; nothing of it is left then
     """
     _able(server, item)
     create(server, item, target)
     try:
-        _load(store, item, server, target, chain, archive, jobs)
+        if tables:
+            _load_rows(server, target, archive, tables)
+        else:
+            _load(store, item, server, target, chain, archive, jobs)
         # Statistics are gathered while rows are counted.
         with ThreadPoolExecutor(1) as pool, server.session(target) as session:
             statistics = pool.submit(session.ask, "ANALYZE;")
-            rows = compare(server, item, target, say)
+            rows = compare(server, item, target, say, tables)
             statistics.result()
         with server.session() as session:
             session.ask(*properties(target, item))
@@ -102,17 +110,23 @@ def create(server: Server, item: Item, target: str) -> None:
         session.ask(postgres.create_sql(target, facts, server.major))
 
 
-def compare(server: Server, item: Item, target: str, say: Callable[[str], None]) -> dict[str, int]:
-    """Rows by table of a restored database. :raises BackupError: they, or other things counted, are not the set's"""
+def compare(
+    server: Server, item: Item, target: str, say: Callable[[str], None], tables: Sequence[tuple[str, str]] = ()
+) -> dict[str, int]:
+    """Rows by table of a restored database. :param tables: only these, none for all
+
+    :raises BackupError: they, or other things counted, are not the set's
+    """
     facts = item.details
+    wanted = {postgres.table_key(*one) for one in tables} or set(facts["rows"])
     with server.session(target) as session:
         session.begin(60)
-        rows = session.counts(session.tables())
-        wrong = postgres.compare_counts(facts["rows"], rows)
+        rows = session.counts([one for one in session.tables() if not tables or postgres.table_key(*one) in wanted])
+        wrong = postgres.compare_counts({key: facts["rows"][key] for key in wanted}, rows)
         if wrong:
             raise BackupError(f"the restored database is not what was backed up: {'; '.join(wrong[:5])}")
         now = session.value(postgres.FACTS)
-        if now["large_objects"] != facts["large_objects"]:
+        if not tables and now["large_objects"] != facts["large_objects"]:
             raise BackupError(f"{now['large_objects']} large objects of {facts['large_objects']} were restored")
         lost = sorted(set(facts["extensions"]) - set(now["extensions"]))
         if lost:
@@ -145,6 +159,25 @@ def _load(
     through(stream, [*chain, server.access.command("pg_restore", *args, PGAPPNAME=server.app)])
     if stream.problems:
         raise BackupError("; ".join(stream.problems))
+
+
+def _load_rows(server: Server, target: str, archive: str, tables: Sequence[tuple[str, str]]) -> None:
+    selections = [["--section=pre-data"]]
+    # Each alone: two schemas and two tables together would select four.
+    selections += [["--section=data", f"--schema={schema}", f"--table={table}"] for schema, table in tables]
+    for args in selections:
+        command = server.access.command(
+            "pg_restore", "--exit-on-error", "--no-password", f"--dbname={target}", *args, PGAPPNAME=server.app
+        )
+        # As standard input it can be read in a container, too.
+        with open(archive, "rb") as file:
+            running = Running(command, file, subprocess.DEVNULL)
+            try:
+                running.process.wait()
+                if running.fault():
+                    raise BackupError(running.fault())
+            finally:
+                running.kill()
 
 
 def _run(command: Command) -> None:

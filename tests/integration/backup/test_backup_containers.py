@@ -91,6 +91,10 @@ def test_there_and_back(ground: Ground, containers: Containers):
     assert docker("exec", f"{containers.name}-web", "ls", "/files").split() == ["one"]
     ground.good("restore", "--item", "volume-files", "--as", f"{containers.volume}-copy")
     docker("volume", "rm", f"{containers.volume}-copy")
+    # The rows of one table, by the programs in the container.
+    ground.good("restore", "--item", "postgres-db-shop", "--as", "rescue", "--table", "t")
+    assert containers.sql("SELECT count(*) FROM t", "rescue") == "1000"
+    containers.sql("DROP DATABASE rescue")
 
 
 def test_a_service_goes_on_when_its_backup_fails(ground: Ground, containers: Containers, tmp_path: Path):

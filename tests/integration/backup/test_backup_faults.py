@@ -283,12 +283,12 @@ def test_the_uploader_killed_and_the_next_run(ground: Ground):
     assert list(ground.store().orphans("app/")) == []
 
 
-def test_two_runs_at_once(ground: Ground):
+def test_timer_controller_and_hand_at_once(ground: Ground):
     before = len(ground.sets())
     with_programs(ground, pg_dump=f'{VERSION}\nsleep 2; exec $REAL "$@"')
-    both = [ground.start("run") for _ in range(2)]
-    said = [process.communicate(timeout=60) for process in both]
-    assert sorted(process.returncode for process in both) == [0, 3], said
+    three = [ground.start("run", "--trigger", who) for who in ("timer", "playbook", "hand")]
+    said = [process.communicate(timeout=60) for process in three]
+    assert sorted(process.returncode for process in three) == [0, 3, 3], said
     assert len(ground.sets()) == before + 1
 
 

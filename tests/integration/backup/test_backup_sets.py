@@ -96,6 +96,47 @@ def test_a_database_in_place_is_swapped_and_the_old_one_kept(ground: Ground, clu
     ground.sql("DROP DATABASE inplace", "postgres")
 
 
+def test_the_rows_of_one_table_come_beside_and_from_there_back(ground: Ground, cluster):
+    from .ground import fill
+
+    fill(cluster, "onetable", 1000)
+    ground.database = "onetable"
+    ground.sources[0] = ground.postgres_source()
+    ground.configure()
+    ground.good("run")
+    rows = 'SELECT array_agg(t ORDER BY id)::text FROM shop."Or der" t'
+    before = ground.sql(rows)
+    ground.sql('DELETE FROM shop."Or der" WHERE id BETWEEN 100 AND 300')
+    ground.sql("""INSERT INTO shop."Or der" VALUES (5000, 'of after the backup')""")
+    one = ("restore", "--item", "postgres-db-onetable", "--as", "rescue", "--table")
+    planned = ground.good(*one, "Or der", "--plan")
+    assert "only the rows of shop.Or der" in planned
+    ground.good(*one, "Or der", "--table", "public.part_1")
+    assert ground.sql(rows, "rescue") == before
+    assert ground.sql("SELECT count(*) FROM part", "rescue") == [(100,)]
+    # Another table's definition is there, too; its rows, and what rows would be held to, are not.
+    assert ground.sql("SELECT count(*) FROM nothing", "rescue") == [(0,)]
+    assert ground.sql("SELECT count(*) FROM pg_constraint WHERE contype IN ('p', 'f')", "rescue") == [(0,)]
+    # As the refusal below and the documentation say it.
+    env = {**os.environ, "PGHOST": str(cluster.root), "PGPORT": str(cluster.port), "PGUSER": "postgres"}
+    subprocess.run(
+        ["sh", "-ec", """pg_dump --data-only --inserts --on-conflict-do-nothing -t '"Or der"' rescue | psql -qX onetable"""],
+        env={**env, "PATH": f"{cluster.bin}:{env['PATH']}"}, check=True,
+    )  # fmt: skip
+    assert ground.sql(rows.replace(" t", " t WHERE id < 5000")) == before
+    assert ground.sql('SELECT count(*) FROM shop."Or der" WHERE id = 5000') == [(1,)]
+    ground.sql("DROP DATABASE rescue", "postgres")
+    for args, words in (
+        ([*one, "nonesuch"], "it has: public.nothing, public.part_1, shop.Or der"),
+        (["restore", "--item", "postgres-db-onetable", "--in-place", "--table", "Or der"], "--on-conflict-do-nothing"),
+        (["restore", "--item", "path-uploads", "--as", "/x", "--table", "Or der"], "a database"),
+    ):
+        refused = ground.do(*args)
+        assert refused.rc == 1 and words in refused.err, refused.err
+    assert ground.sql("SELECT count(*) FROM pg_database WHERE datname = 'rescue'", "postgres") == [(0,)]
+    ground.sql("DROP DATABASE onetable", "postgres")
+
+
 def test_missing_roles_are_made_with_the_database(ground: Ground, cluster, tmp_path):
     from lab.postgres import Cluster
 
