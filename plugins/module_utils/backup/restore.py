@@ -79,7 +79,7 @@ def targets(
     items = [chosen.manifest.item(name) for name in names] or list(chosen.manifest.items)
     if tables and (not place or len(names) != 1 or items[0].kind != "postgres"):
         raise BackupError(
-            "--table takes one --item, a database, and --as NAME: its rows come beside, into a new database; from there "
+            "--table takes one --item, a database, and --as NAME: its rows come beside, into a new database. From there "
             "put back what is missing: pg_dump --data-only --inserts --on-conflict-do-nothing -t TABLE NAME | psql DATABASE"
         )
     if place and len(items) != 1:
