@@ -17,6 +17,8 @@ from .postgres import NEW_NAME
 
 #: Files before what lies in them; queues last, when what they point to is there.
 ORDER = ("key", "project", "volume", "path", "sqlite", "globals", "postgres", "mongo", "redis")
+#: How rows that were restored beside go back to where others have gone on since.
+BACK = "pg_dump --data-only --inserts --on-conflict-do-nothing -t TABLE NAME | psql DATABASE"
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def find_tables(item: Item, names: Sequence[str]) -> tuple[tuple[str, str], ...]
                 f"{name!r} is the name of several: {', '.join('.'.join(one) for one in found)}; say which"
             )
         out += found
-    return tuple(out)
+    return tuple(dict.fromkeys(out))
 
 
 def targets(
@@ -79,8 +81,8 @@ def targets(
     items = [chosen.manifest.item(name) for name in names] or list(chosen.manifest.items)
     if tables and (not place or len(names) != 1 or items[0].kind != "postgres"):
         raise BackupError(
-            "--table takes one --item, a database, and --as NAME: its rows come beside, into a new database. From there "
-            "put back what is missing: pg_dump --data-only --inserts --on-conflict-do-nothing -t TABLE NAME | psql DATABASE"
+            "--table takes one --item, a database, and --as NAME: its rows come beside, into a new database, and "
+            f"go back from there: {BACK}"
         )
     if place and len(items) != 1:
         raise BackupError("--as takes one --item; see: landfall backup list STACK --items")

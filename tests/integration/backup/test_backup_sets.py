@@ -69,6 +69,17 @@ def test_a_set_there_and_back(ground: Ground):
     assert not (ground.root / "project" / "data").exists()
 
 
+def test_a_run_reads_what_is_known_of_older_sets_once(ground: Ground, proxy):
+    for _set in range(2):
+        ground.good("run")
+    old = [one["id"] for one in ground.sets()]
+    proxy.reset()
+    ground.good("run")
+    read = [one.path.split("/")[-2:] for one in proxy.seen if one.kind == "get"]
+    for name in ("manifest.json", "verified.json"):
+        assert [read.count([sid, name]) for sid in old] == [1, 1], read
+
+
 def test_a_database_in_place_is_swapped_and_the_old_one_kept(ground: Ground, cluster):
     from .ground import fill
 
