@@ -105,6 +105,13 @@ RUN apt-get update -q && {apt} install -y --no-install-recommends redis-server &
 CMD ["redis-server", "--dir", "/data", "--protected-mode", "no"]
 """
 
+CHROMA = """
+FROM {base}
+RUN pip install --no-cache-dir --disable-pip-version-check -q chromadb==1.5.9
+ENV ANONYMIZED_TELEMETRY=False
+CMD ["chroma", "run", "--path", "/data", "--host", "0.0.0.0", "--port", "8000"]
+"""
+
 BASE = {suite: f"landfall-lab/base:{suite}" for suite in SUITES}
 
 
@@ -127,6 +134,8 @@ def recipes() -> dict[str, Image]:
     made.append(Image("landfall-lab/python:3.13-slim", fill(PYTHON, BASE["trixie"]), BASE["trixie"]))
     made.append(Image("landfall-lab/postgres:17", fill(POSTGRES, BASE["trixie"]), BASE["trixie"]))
     made.append(Image("landfall-lab/redis:8", fill(REDIS, BASE["trixie"]), BASE["trixie"]))
+    python = "landfall-lab/python:3.13-slim"
+    made.append(Image("landfall-lab/chroma:1.5", fill(CHROMA, python), python))
     return {image.tag: image for image in made}
 
 
