@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from typing import Any, Protocol
 
@@ -42,6 +43,7 @@ class Job:
 
     :param secret: is never stored in the clear
     :param take: has restic keep it, in a store: (store, set id)
+    :param free: whether it can be read now: a service may have been paused while it held a lock
     """
 
     name: str
@@ -51,6 +53,7 @@ class Job:
     open: Callable[[], AbstractContextManager[Stream]] | None = None
     secret: bool = False
     take: Callable[[Store, str], Taken] | None = None
+    free: Callable[[], bool] = lambda: True
 
 
 class Lock(Protocol):
@@ -65,7 +68,8 @@ class Effects:
     """What a run does to the world.
 
     :param hold: takes the host's lock and the store's lease: (store, what for, set id)
-    :param quiesced: pauses or stops a service for a while, and always starts it again: (service, how)
+    :param quiesced: pauses or stops a service for a while, and always starts it again: (service, how, is what is to be
+        read free?)
     :param send: (store, job, stream, filters, key of a segment, complete?) → objects, plain bytes, warnings
     :param copy: a set from one store to another
     :param catalogue: sets of a store
@@ -76,7 +80,7 @@ class Effects:
     sources: Callable[[], Sequence[Source]]
     jobs: Callable[[Source, str], Sequence[Job]]
     hold: Callable[[Store, str, str], AbstractContextManager[Lock]]
-    quiesced: Callable[[str, str], AbstractContextManager[None]]
+    quiesced: Callable[[str, str, Callable[[], bool]], AbstractContextManager[None]]
     send: Callable[..., tuple[tuple[SentObject, ...], int, list[str]]]
     copy: Callable[[Store, Store, Manifest], None]
     sizes: Callable[[Store], Mapping[str, int]]
@@ -133,7 +137,8 @@ def run(config: Config, fx: Effects, trigger: str, accept_size: bool = False) ->
         for (service, how), group in groupby(sources, key=_stillness):
             # What is asked of servers is asked before a service is held still.
             jobs = [job for source in group for job in fx.jobs(source, sid)]
-            with fx.quiesced(service, how) if how != "none" else contextlib.nullcontext():
+            free = partial(_all_free, jobs)
+            with fx.quiesced(service, how, free) if how != "none" else contextlib.nullcontext():
                 items += [_take(config, fx, first, sid, job, lock, {} if accept_size else before) for job in jobs]
         made = Manifest(
             sid, config.stack, fx.host, trigger, layout.stamp(began), layout.stamp(fx.time()), tuple(items)
@@ -151,6 +156,10 @@ def run(config: Config, fx: Effects, trigger: str, accept_size: bool = False) ->
         if config.verify:
             _verify(fx, outcome)
         return outcome
+
+
+def _all_free(jobs: Sequence[Job]) -> bool:
+    return all(job.free() for job in jobs)
 
 
 def _stillness(source: Source) -> tuple[str, str]:

@@ -204,13 +204,28 @@ class Backup:
             raise BackupError(f"the release {record.id} cannot be read: {problem}") from problem
 
     @contextlib.contextmanager
-    def quiesced(self, service: str, how: str) -> Iterator[None]:
-        """A service held still, and no deploy of its stack meanwhile."""
+    def quiesced(self, service: str, how: str, free: Callable[[], bool] = lambda: True) -> Iterator[None]:
+        """A service held still, and no deploy of its stack meanwhile.
+
+        :param free: whether what is to be read is. A service that was paused in the midst of a transaction keeps its
+            database locked for as long: then it goes on for a moment, and is paused again
+        :raises BackupError: it never was, within ``lock_timeout``
+        """
+        until = time.monotonic() + self.config.lock_timeout
         with contextlib.ExitStack() as stack:
             if os.path.isdir(self.stack_dir.path):
                 stack.enter_context(self.stack_dir.lock("landfall backup", utc_now(), self.config.lock_timeout))
-            stack.enter_context(self.containers.still(self.containers.running(service), how))
-            yield
+            while True:
+                with self.containers.still(self.containers.running(service), how):
+                    if free():
+                        yield
+                        return
+                if time.monotonic() > until:
+                    raise BackupError(
+                        f"service {service} holds a lock on its database whenever it is held still ({how}), for "
+                        f"{self.config.lock_timeout:.0f} s now: take quiesce: stop, or raise lock_timeout"
+                    )
+                time.sleep(0.05)
 
     def run(self, trigger: str = "hand", accept_size: bool = False) -> Outcome:
         """Take a set. State, metrics and the ping come of it in any case. :raises BackupError: none was made"""

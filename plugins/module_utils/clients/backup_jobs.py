@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from ..backup import commands, pgbackrest, postgres
@@ -162,7 +163,8 @@ class Maker:
 
     def _sqlite(self, source: Source, sid: str) -> Sequence[Job]:
         path = self.containers.host_path(source.service, source.where) if source.service else source.where
-        return [Job(source.name, "sqlite", source.service, source.where, lambda: self._sqlite_copy(path))]
+        copied, free = partial(self._sqlite_copy, path), partial(snapshot.free, path)
+        return [Job(source.name, "sqlite", source.service, source.where, copied, free=free)]
 
     def _files(self, source: Source, sid: str) -> Sequence[Job]:
         if source.kind == "volume":

@@ -43,6 +43,8 @@ class Restore:
         self._stamp = time.strftime("%Y%m%d%H%M%S", time.gmtime())
         self._servers: dict[str, Server] = {}
         self._archives: dict[str, str] = {}
+        #: Directory → what was laid beside it and will take its place.
+        self._laid: dict[str, str] = {}
         self._restic: Restic | None = None
         self.kept: list[str] = []
 
@@ -246,6 +248,13 @@ class Restore:
         path = target.place or self._own_path(item)
         if target.place:
             restore_files.free_place(path)
+        within = "" if target.place else self._within(path)
+        if within:
+            os.makedirs(os.path.dirname(within), exist_ok=True)
+            for ending in ("", *restore_files.SIDE_FILES):
+                restore_files.clear(within + ending)
+            os.rename(restore_files.settle_sqlite(self._store, item, within, self.chain(item)), within)
+            return None
         new = restore_files.settle_sqlite(self._store, item, path, self.chain(item))
         before = f"{path}.before-{self._stamp}"
         if target.place:
@@ -260,6 +269,13 @@ class Restore:
                 self._keep(before)
 
         return swap
+
+    def _within(self, path: str) -> str:
+        """Where a path is within a directory that was laid beside: there it goes, and comes in with it. "" in none."""
+        for place, new in self._laid.items():
+            if path == place or path.startswith(f"{place}/"):
+                return new + path[len(place) :]
+        return ""
 
     def _own_path(self, item: Item) -> str:
         """Where an item lies on this host now, which need not be where it lay when it was taken."""
@@ -281,7 +297,18 @@ class Restore:
         else:
             place = self._own_path(item)
         place = place.rstrip("/")
-        new = place + restore_files.NEW
+        within = "" if target.place else self._within(place)
+        # Two items of one directory: the second is laid in the place of the first.
+        twice = place in self._laid
+        new = within if twice else (within or place) + restore_files.NEW
+        inner = next((one for one in self._laid if one.startswith(f"{place}/")), "")
+        if inner and not target.place:
+            raise BackupError(
+                f"{item.name}: {inner} lies in it, and is restored too: restore this one first, by --item"
+            )
+        if within:
+            restore_files.clear(new)
+            os.makedirs(os.path.dirname(new), exist_ok=True)
         if snapshot_of(item):
             parent = os.path.dirname(new)
             if not os.path.isdir(parent):
@@ -292,6 +319,15 @@ class Restore:
             restore_files.unpack(self._store, item, new, self.chain(item))
         source = new if details["directory"] else os.path.join(new, os.path.basename(str(details["path"])))
         before = f"{place}.before-{self._stamp}"
+        if within and not twice:
+            restore_files.clear(within)
+            os.rename(source, within)
+            if not details["directory"]:
+                os.rmdir(new)
+        if within:
+            return None
+        if details["directory"] and not target.place:
+            self._laid[place] = new
 
         def swap() -> None:
             empty = not os.path.lexists(place) or (os.path.isdir(place) and not os.listdir(place))
@@ -324,13 +360,19 @@ class Restore:
         ask = self._redis_asker(source, container)
         directory = self._b.containers.host_path(item.service, ask("CONFIG", "GET", "dir")[-1])
         appendonly = ask("CONFIG", "GET", "appendonly")[-1] == "yes"
-        rdb = os.path.join(directory, "landfall-new.rdb")
-        restore_files.need_room(directory, item.plain_bytes * (2 if appendonly else 1))
-        self._snapshot(item, rdb)
         facts = os.stat(directory)
+        restore_files.need_room(directory, item.plain_bytes * (2 if appendonly else 1))
+        within = self._within(directory)
+        rdb = os.path.join(within or directory, "landfall-new.rdb")
+        self._snapshot(item, rdb)
+        if within:
+            for name in restore_files.REDIS_FILES:
+                restore_files.clear(os.path.join(within, name))
+            restore_files.redis_files(within, rdb, facts.st_uid, facts.st_gid, appendonly)
+            return None
 
         def swap() -> None:
-            for name in ("dump.rdb", "appendonlydir", "appendonly.aof"):
+            for name in restore_files.REDIS_FILES:
                 path = os.path.join(directory, name)
                 if os.path.lexists(path):
                     os.rename(path, f"{path}.before-{self._stamp}")

@@ -19,6 +19,10 @@ from .backup_jobs import look_at_sqlite
 from .backup_verify import Hashed, spool, through
 from .files import sync_dir
 
+#: What SQLite has beside a database.
+SIDE_FILES = ("-wal", "-shm", "-journal")
+#: What Redis has in its directory.
+REDIS_FILES = ("dump.rdb", "appendonlydir", "appendonly.aof")
 #: What a restore that is not finished is called.
 NEW = ".landfall-new"
 
@@ -67,6 +71,15 @@ def swap(new: str, path: str, before: str) -> None:
     except OSError as problem:
         raise BackupError(f"{path} cannot be replaced: {problem.strerror}; it is as it was") from problem
     sync_dir(os.path.dirname(path))
+
+
+def clear(path: str) -> None:
+    """Take away what is at a path that was only laid beside."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
 
 
 def add_missing(source: str, directory: str) -> list[str]:
@@ -125,7 +138,7 @@ def _owner(path: str, details: Any) -> None:
 
 def swap_sqlite(new: str, path: str, before: str) -> None:
     """Put a database in the place of another, whose side files go with it."""
-    for ending in ("-wal", "-shm", "-journal"):
+    for ending in SIDE_FILES:
         if os.path.exists(path + ending):
             os.rename(path + ending, before + ending)
     swap(new, path, before)

@@ -84,6 +84,20 @@ def _take_wal(path: str, library: str, lock_timeout: float, begin: Callable[[], 
             db.execute("ROLLBACK")
 
 
+def free(path: str) -> bool:
+    """Whether a reader is let in at this moment. What is wrong with a database otherwise, its copy says."""
+    try:
+        with contextlib.closing(
+            sqlite3.connect(f"file:{quote(os.path.realpath(path))}?mode=ro", uri=True, timeout=0)
+        ) as db:
+            db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError as problem:
+        return "locked" not in str(problem)
+    except sqlite3.DatabaseError:
+        return True
+    return True
+
+
 def copy(path: str, target: str, lock_timeout: float) -> None:
     """A consistent copy by SQLite's backup API, in one step; whole under its name, or not there.
 

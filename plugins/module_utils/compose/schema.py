@@ -294,7 +294,9 @@ BACKUP = _obj(
             default="stream",
         ),
         "quiesce": _enum(
-            "What happens to the service while files are copied.", ["none", "pause", "stop"], default="none"
+            "What happens to the service while files are copied; with `chroma`, when nothing is said, it is stopped.",
+            ["none", "pause", "stop"],
+            default="none",
         ),
         "drill": {
             "description": "What a drill asks of the restored data of this service, one mapping or a list of them.",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.landfall.stack.plugins.module_utils.clients import snapshot
 from lab import images
 from lab.shell import docker, wait_for
 
@@ -82,7 +83,8 @@ def test_there_and_back(ground: Ground, containers: Containers):
     containers.sql("DELETE FROM t WHERE n > 3")
     docker("exec", f"{containers.name}-web", "sh", "-c", "echo two > /files/one; echo new > /files/new")
     started = docker("inspect", "-f", "{{.State.StartedAt}}", f"{containers.name}-web")
-    said = ground.good("restore", "--in-place", "--item", "postgres-db-shop", "--item", "volume-files")
+    # Two items of one directory, too.
+    said = ground.good("restore", "--in-place")
     assert containers.sql("SELECT count(*) FROM t") == "1000"
     assert containers.status("web") == "running" and containers.status("db") == "running"
     assert docker("inspect", "-f", "{{.State.StartedAt}}", f"{containers.name}-web") != started
@@ -132,6 +134,51 @@ def test_a_service_goes_on_after_the_run_that_held_it_was_killed(
     assert containers.status("web") == "running" and f"{containers.name}-web" in said
 
 
+#: It has its database to itself most of the time, in the mode in which that locks readers out.
+BUSY = """
+import sqlite3, time
+db = sqlite3.connect("/files/busy.sqlite3", isolation_level=None)
+db.execute("PRAGMA journal_mode = DELETE")
+db.execute("CREATE TABLE t (n int)")
+while True:
+    db.execute("BEGIN EXCLUSIVE")
+    db.execute("INSERT INTO t VALUES (1)")
+    time.sleep(0.4)
+    db.execute("COMMIT")
+    time.sleep(0.1)
+"""
+
+
+def test_a_service_that_is_paused_with_a_lock_goes_on_for_a_moment(ground: Ground, containers: Containers):
+    image, name, label = "landfall-lab/python:3.13-slim", f"{containers.name}-busy", "com.docker.compose."
+    images.ensure(image)
+    docker("run", "-d", "--name", name, "-v", f"{containers.volume}:/files", "--label", f"{label}service=busy",
+           "--label", f"{label}project={containers.name}", "--label", f"{label}oneoff=False", image,
+           "python", "-c", BUSY)  # fmt: skip
+    try:
+        place = docker("volume", "inspect", "-f", "{{.Mountpoint}}", containers.volume).strip()
+        wait_for("the database", lambda: Path(place, "busy.sqlite3").exists())
+        ground.sources = [
+            {"kind": "sqlite", "service": "busy", "where": "/files/busy.sqlite3", "quiesce": "pause", "name": "busy"}
+        ]
+        ground.configure(lock_timeout="30s")
+        for _run in range(5):
+            ground.good("run")
+        assert containers.status("busy") == "running"
+        # One that never lets go is refused with what to do, and goes on.
+        docker("rm", "-f", name)
+        docker("run", "-d", "--name", name, "-v", f"{containers.volume}:/files", "--label", f"{label}service=busy",
+               "--label", f"{label}project={containers.name}", "--label", f"{label}oneoff=False", image,
+               "python", "-c", BUSY.replace("CREATE TABLE t (n int)", "SELECT 1").replace("0.4", "60"))  # fmt: skip
+        wait_for("its transaction", lambda: not snapshot.free(f"{place}/busy.sqlite3"))
+        ground.configure(lock_timeout="1s")
+        refused = ground.do("run")
+        assert refused.rc == 1 and "take quiesce: stop" in refused.err, refused.said
+        assert containers.status("busy") == "running"
+    finally:
+        docker("rm", "-f", name, check=False)
+
+
 def test_what_lies_on_no_volume_is_refused(ground: Ground):
     ground.sources = [{"kind": "path", "service": "web", "where": "/srv/files"}]
     ground.configure()
@@ -146,9 +193,12 @@ def test_what_lies_on_no_volume_is_refused(ground: Ground):
 REDIS = "landfall-lab/redis:8"
 
 
-@pytest.mark.parametrize("appendonly", ["yes", "no"])
-def test_redis_in_a_container(ground: Ground, appendonly: str):
-    """All keys come back into the same container, whose log of appends would begin empty otherwise."""
+@pytest.mark.parametrize(("appendonly", "volume"), [("yes", False), ("no", False), ("yes", True)])
+def test_redis_in_a_container(ground: Ground, appendonly: str, volume: bool):
+    """All keys come back into the same container, whose log of appends would begin empty otherwise.
+
+    With the volume they lie in taken besides, both come back together.
+    """
     images.ensure(REDIS)
     stack = f"app{uuid.uuid4().hex[:8]}"
     label = "com.docker.compose."
@@ -166,12 +216,13 @@ def test_redis_in_a_container(ground: Ground, appendonly: str):
         ground.stack = stack
         ground.stack_dir.mkdir(parents=True)
         ground.sources = [{"kind": "redis", "name": "queue", "service": "queue", "password_env": "REDIS_PASSWORD"}]
+        ground.sources += [{"kind": "volume", "name": "queue", "where": f"{stack}-queue"}] if volume else []
         ground.configure(project=False)
         assert "hunter2" not in ground.good("run")
         ask("FLUSHALL")
         ask("SET", "later", "1")
         assert ask("DBSIZE") == "1"
-        said = ground.good("restore", "--in-place", "--item", "redis-queue")
+        said = ground.good("restore", "--in-place")
         wait_for("Redis", lambda: ask("PING") == "PONG")
         assert ask("DBSIZE") == "5000" and ask("GET", "k77") == "77" and "what was there is kept" in said
         # What comes now is kept over a restart, too.

@@ -39,7 +39,7 @@ def test_queues_databases_files_project():
 def test_chroma_is_held_still_for_its_rows_and_its_index():
     found = ordered([*of_stack(stack(chroma={"chroma": {}}, db={"postgres": {}})), Source("project", "project")])
     assert [(one.kind, one.quiesce) for one in found] == [
-        ("postgres", "none"), ("sqlite", "pause"), ("path", "pause"), ("project", "none"),
+        ("postgres", "none"), ("sqlite", "stop"), ("path", "stop"), ("project", "none"),
     ]  # fmt: skip
     assert "./chroma.sqlite3-wal" in found[2].exclude
 
@@ -115,7 +115,7 @@ def test_snapshots_of_redis_that_are_not_whole():
 def test_of_a_chroma_restic_keeps_the_directory_and_its_database_stays_a_stream():
     rows, vectors = ordered(of_stack(stack(chroma={"chroma": {}, "engine": "restic"})))
     assert (rows.kind, rows.by_restic, vectors.kind, vectors.by_restic) == ("sqlite", False, "path", True)
-    assert {rows.quiesce, vectors.quiesce} == {"pause"} and "./chroma.sqlite3" in vectors.exclude
+    assert {rows.quiesce, vectors.quiesce} == {"stop"} and "./chroma.sqlite3" in vectors.exclude
 
 
 def test_an_engine_is_one_that_is_known():
