@@ -103,7 +103,7 @@ def _of_service(stack: Stack, service: Service, said: Mapping[str, Any]) -> list
         root = str((said["chroma"] or {}).get("path", "/data")).rstrip("/")
         database = f"{root}/chroma.sqlite3"
         # The index belongs to the rows, and is written in several steps: a server that is paused in the midst of them
-        # leaves an index that no restore can load (seen in 1 of 8 backups under writes, with Chroma 1.5).
+        # leaves an index that no restore can load (seen in 2 of 18 backups under writes, with Chroma 1.5).
         still = quiesce if quiesce != "none" else "stop"
         skip = (*exclude, "./chroma.sqlite3", "./chroma.sqlite3-wal", "./chroma.sqlite3-shm")
         out.append(Source("sqlite", item_name("sqlite", service.name, "chroma"), service.name, database, still))
