@@ -204,6 +204,14 @@ class Backup:
             raise BackupError(f"the release {record.id} cannot be read: {problem}") from problem
 
     @contextlib.contextmanager
+    def undeployed(self, who: str) -> Iterator[None]:
+        """No deployment of the stack meanwhile. :raises StackBusy: one goes on"""
+        with contextlib.ExitStack() as stack:
+            if os.path.isdir(self.stack_dir.path):
+                stack.enter_context(self.stack_dir.lock(who, utc_now(), self.config.lock_timeout))
+            yield
+
+    @contextlib.contextmanager
     def quiesced(self, service: str, how: str, free: Callable[[], bool] = lambda: True) -> Iterator[None]:
         """A service held still, and no deploy of its stack meanwhile.
 
@@ -212,9 +220,7 @@ class Backup:
         :raises BackupError: it never was, within ``lock_timeout``
         """
         until = time.monotonic() + self.config.lock_timeout
-        with contextlib.ExitStack() as stack:
-            if os.path.isdir(self.stack_dir.path):
-                stack.enter_context(self.stack_dir.lock("landfall backup", utc_now(), self.config.lock_timeout))
+        with self.undeployed("landfall backup"):
             while True:
                 with self.containers.still(self.containers.running(service), how):
                     if free():

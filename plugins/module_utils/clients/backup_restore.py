@@ -28,6 +28,8 @@ from .process import runner
 from .restic_repository import Restic, opened, write_password
 from .stack_containers import read_secret
 
+#: What lies in a stack's directory and is not in its item: data of bind mounts, and the lock.
+NOT_THE_PROJECT = ("data", "lock")
 #: A step that needs services to be stopped, and is over in a moment.
 Swap = Callable[[], None]
 
@@ -64,7 +66,7 @@ class Restore:
             if not swaps:
                 return
             servers = {source.service for kind in ("postgres", "mongo") for source in self._b.sources_of(kind)}
-            with self._b.containers.still(self._in_order(servers), "stop"):
+            with self._b.undeployed("landfall restore"), self._b.containers.still(self._in_order(servers), "stop"):
                 for number, step in enumerate(swaps):
                     try:
                         step()
@@ -328,6 +330,14 @@ class Restore:
             return None
         if details["directory"] and not target.place:
             self._laid[place] = new
+
+        if item.kind == "project" and not target.place and os.path.isdir(place):
+
+            def swap_project() -> None:
+                restore_files.swap_entries(new, place, before, NOT_THE_PROJECT)
+                self._keep(before)
+
+            return swap_project
 
         def swap() -> None:
             empty = not os.path.lexists(place) or (os.path.isdir(place) and not os.listdir(place))

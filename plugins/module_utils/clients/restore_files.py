@@ -73,6 +73,27 @@ def swap(new: str, path: str, before: str) -> None:
     sync_dir(os.path.dirname(path))
 
 
+def swap_entries(new: str, path: str, before: str, stays: Sequence[str]) -> None:
+    """Put what is in ``new`` in the place of what is in ``path``, entry by entry; the old ones go to ``before``.
+
+    :param stays: entries of ``path`` that are not touched
+    :raises BackupError: one could not be replaced; run again, those before it are
+    """
+    names = (set(os.listdir(new)) | set(os.listdir(path))) - set(stays)
+    try:
+        os.mkdir(before, 0o700)
+        for name in sorted(names):
+            there, coming = os.path.join(path, name), os.path.join(new, name)
+            if os.path.lexists(there):
+                os.rename(there, os.path.join(before, name))
+            if os.path.lexists(coming):
+                os.rename(coming, there)
+        shutil.rmtree(new)
+    except OSError as problem:
+        raise BackupError(f"{path}: {problem.filename} cannot be replaced: {problem.strerror}") from problem
+    sync_dir(path)
+
+
 def clear(path: str) -> None:
     """Take away what is at a path that was only laid beside."""
     if os.path.isdir(path) and not os.path.islink(path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import sqlite3
@@ -145,6 +146,29 @@ def test_the_rows_of_one_table_come_beside_and_from_there_back(ground: Ground, c
         assert refused.rc == 1 and words in refused.err, refused.err
     assert ground.sql("SELECT count(*) FROM pg_database WHERE datname = 'rescue'", "postgres") == [(0,)]
     ground.sql("DROP DATABASE onetable", "postgres")
+
+
+def test_the_project_comes_back_and_its_data_stay(ground: Ground):
+    """The directory of a stack has what its bind mounts hold, too: that is no part of the project."""
+    ground.good("run")
+    live = ground.stack_dir / "data" / "uploads"
+    live.mkdir()
+    (live / "one").write_text("written since")
+    (ground.stack_dir / "secrets" / "JWT").write_text("spoilt")
+    (ground.stack_dir / "since").write_text("x")
+    lock = (ground.stack_dir / "lock").open("a")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    busy = ground.do("restore", "--item", "project", "--in-place")
+    assert busy.rc == 3 and (ground.stack_dir / "secrets" / "JWT").read_text() == "spoilt", busy.said
+    lock.close()
+    inode = live.stat().st_ino
+    said = ground.good("restore", "--item", "project", "--in-place")
+    assert (ground.stack_dir / "secrets" / "JWT").read_text() == "very-secret-value"
+    assert (live / "one").read_text() == "written since" and live.stat().st_ino == inode
+    (kept,) = ground.stack_dir.parent.glob(f"{ground.stack}.before-*")
+    assert (kept / "secrets" / "JWT").read_text() == "spoilt" and (kept / "since").exists() and str(kept) in said
+    assert not (ground.stack_dir / "since").exists()
+    assert not list(ground.stack_dir.parent.glob("*.landfall-new"))
 
 
 def test_missing_roles_are_made_with_the_database(ground: Ground, cluster, tmp_path):
