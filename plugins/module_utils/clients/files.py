@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..rollout.journal import Entry, parse
-from ..rollout.release import ID_PATTERN, Release
+from ..rollout.release import ID_PATTERN, NAME_PATTERN, Release
 
 PARTIAL = ".partial"
 
@@ -358,8 +358,9 @@ class StackDir:
 
 
 def stacks(root: str) -> list[str]:
-    """The names of the stacks under ``root``, sorted."""
+    """The names of the stacks under ``root``, sorted; what a restore put aside (``NAME.before-…``) is none."""
     try:
-        return sorted(name for name in os.listdir(root) if os.path.isdir(os.path.join(root, name, "releases")))
+        names = [name for name in os.listdir(root) if NAME_PATTERN.match(name)]
+        return sorted(name for name in names if os.path.isdir(os.path.join(root, name, "releases")))
     except OSError:
         return []

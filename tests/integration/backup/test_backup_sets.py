@@ -11,6 +11,8 @@ import time
 
 import pytest
 
+from ansible_collections.landfall.stack.plugins.module_utils.clients.files import stacks
+
 from .ground import Ground
 
 
@@ -169,6 +171,10 @@ def test_the_project_comes_back_and_its_data_stay(ground: Ground):
     assert (kept / "secrets" / "JWT").read_text() == "spoilt" and (kept / "since").exists() and str(kept) in said
     assert not (ground.stack_dir / "since").exists()
     assert not list(ground.stack_dir.parent.glob("*.landfall-new"))
+    # What was put aside is no stack of this host.
+    (kept / "releases").mkdir(exist_ok=True)
+    (ground.stack_dir / "releases").mkdir(exist_ok=True)
+    assert stacks(str(ground.stack_dir.parent)) == [ground.stack]
 
 
 def test_missing_roles_are_made_with_the_database(ground: Ground, cluster, tmp_path):
