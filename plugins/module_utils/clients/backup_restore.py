@@ -65,8 +65,8 @@ class Restore:
             swaps = [step for target in targets for step in [self._prepare(target)] if step]
             if not swaps:
                 return
-            servers = {source.service for kind in ("postgres", "mongo") for source in self._b.sources_of(kind)}
-            with self._b.undeployed("landfall restore"), self._b.containers.still(self._in_order(servers), "stop"):
+            stopped = self._in_order(self._running_servers())
+            with self._b.undeployed("landfall restore"), self._b.containers.still(stopped, "stop"):
                 for number, step in enumerate(swaps):
                     try:
                         step()
@@ -147,6 +147,10 @@ class Restore:
                 return [name for name in made if not name.startswith(".")]
             finally:
                 shutil.rmtree(new, ignore_errors=True)
+
+    def _running_servers(self) -> set[str]:
+        """Services that are not stopped: databases are restored by asking their servers."""
+        return {source.service for kind in ("postgres", "mongo") for source in self._b.sources_of(kind)} - {""}
 
     def _in_order(self, servers: set[str]) -> list[str]:
         """Running containers without those of database servers, what depends on others first."""
@@ -321,6 +325,16 @@ class Restore:
             restore_files.unpack(self._store, item, new, self.chain(item))
         source = new if details["directory"] else os.path.join(new, os.path.basename(str(details["path"])))
         before = f"{place}.before-{self._stamp}"
+        running = self._running_servers()
+        watched = not target.place and running and item.service in {*running, ""}
+        server = restore_files.server_within(new) if watched else ""
+        if server:
+            restore_files.clear(new)
+            self._b.say(
+                f"{item.name} is left out: it holds the data directory of {server}, copied while that ran; its "
+                "databases are restored by themselves. The files as they are: --as DIRECTORY"
+            )
+            return None
         if within and not twice:
             restore_files.clear(within)
             os.rename(source, within)

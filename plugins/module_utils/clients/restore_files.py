@@ -94,6 +94,17 @@ def swap_entries(new: str, path: str, before: str, stays: Sequence[str]) -> None
     sync_dir(path)
 
 
+def server_within(directory: str) -> str:
+    """The database server whose data directory lies in a directory, by a file that only it writes; "" for none."""
+    for top, directories, names in os.walk(directory):
+        for name, server in (("PG_VERSION", "PostgreSQL"), ("WiredTiger", "MongoDB")):
+            if name in names:
+                return server
+        if top[len(directory) :].count("/") >= 3:
+            directories.clear()
+    return ""
+
+
 def clear(path: str) -> None:
     """Take away what is at a path that was only laid beside."""
     if os.path.isdir(path) and not os.path.islink(path):

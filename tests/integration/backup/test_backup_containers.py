@@ -27,7 +27,8 @@ class Containers:
     def up(self) -> None:
         label = "com.docker.compose."
         common = ["run", "-d", "--label", f"{label}project={self.name}", "--label", f"{label}oneoff=False"]
-        docker(*common, "--label", f"{label}service=db", "--name", f"{self.name}-db", IMAGE)
+        docker(*common, "--label", f"{label}service=db", "--name", f"{self.name}-db",
+               "-v", f"{self.name}-db:/var/lib/postgresql/data", IMAGE)  # fmt: skip
         docker(*common, "--label", f"{label}service=web", "--label", f"{label}depends_on=db:service_started:false",
                "--name", f"{self.name}-web", "-v", f"{self.volume}:/files", "--user", "root", IMAGE, "sh",
                "-c", "echo one > /files/one; trap exit TERM; sleep 1000 & wait")  # fmt: skip
@@ -43,7 +44,7 @@ class Containers:
 
     def down(self) -> None:
         docker("rm", "-f", "-v", f"{self.name}-db", f"{self.name}-web", check=False)
-        docker("volume", "rm", "-f", self.volume, check=False)
+        docker("volume", "rm", "-f", self.volume, f"{self.name}-db", check=False)
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,8 @@ def ground(tmp_path: Path, cluster, s3_config, containers: Containers) -> Ground
 
 
 def test_there_and_back(ground: Ground, containers: Containers):
+    ground.sources.append({"kind": "volume", "service": "db", "where": f"{containers.name}-db", "name": "server"})
+    ground.configure()
     said = ground.good("run")
     (made,) = ground.sets()
     assert (made["state"], made["level"]) == ("verified", "decoded"), said
@@ -83,8 +86,9 @@ def test_there_and_back(ground: Ground, containers: Containers):
     containers.sql("DELETE FROM t WHERE n > 3")
     docker("exec", f"{containers.name}-web", "sh", "-c", "echo two > /files/one; echo new > /files/new")
     started = docker("inspect", "-f", "{{.State.StartedAt}}", f"{containers.name}-web")
-    # Two items of one directory, too.
+    # Two items of one directory, too; and one that would take a running server's files away under it.
     said = ground.good("restore", "--in-place")
+    assert "volume-server is left out: it holds the data directory of PostgreSQL" in said
     assert containers.sql("SELECT count(*) FROM t") == "1000"
     assert containers.status("web") == "running" and containers.status("db") == "running"
     assert docker("inspect", "-f", "{{.State.StartedAt}}", f"{containers.name}-web") != started
