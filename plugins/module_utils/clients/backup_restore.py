@@ -289,74 +289,53 @@ class Restore:
             return self._b.containers.host_path(item.service, item.source)
         return str(item.details["path"])
 
-    def _files(self, target: Target) -> Swap | None:
-        item, details = target.item, target.item.details
+    def _place_of(self, target: Target) -> str:
+        item = target.item
         if target.place:
-            place = target.place
-            if item.kind == "volume" and not place.startswith("/"):
-                place = self._b.containers.new_volume(place)
+            beside = item.kind == "volume" and not target.place.startswith("/")
+            place = self._b.containers.new_volume(target.place) if beside else target.place
             restore_files.free_place(place)
         elif item.kind == "volume":
-            place = self._b.containers.new_volume(str(details["volume"]))
+            place = self._b.containers.new_volume(str(item.details["volume"]))
         elif item.kind == "project":
             place = self._b.stack_dir.path
         else:
             place = self._own_path(item)
-        place = place.rstrip("/")
-        within = "" if target.place else self._within(place)
-        # Two items of one directory: the second is laid in the place of the first.
-        twice = place in self._laid
-        new = within if twice else (within or place) + restore_files.NEW
-        inner = next((one for one in self._laid if one.startswith(f"{place}/")), "")
-        if inner and not target.place:
-            raise BackupError(
-                f"{item.name}: {inner} lies in it, and is restored too: restore this one first, by --item"
-            )
-        if within:
-            restore_files.clear(new)
-            os.makedirs(os.path.dirname(new), exist_ok=True)
-        if snapshot_of(item):
-            parent = os.path.dirname(new)
-            if not os.path.isdir(parent):
-                raise BackupError(f"{parent} is not there; create it")
-            restore_files.need_room(parent, item.plain_bytes)
-            self._keeper().lay(item, new)
-        else:
+        return place.rstrip("/")
+
+    def _lay(self, item: Item, new: str) -> None:
+        """Files of an item into a directory of their own."""
+        if not snapshot_of(item):
             restore_files.unpack(self._store, item, new, self.chain(item))
-        source = new if details["directory"] else os.path.join(new, os.path.basename(str(details["path"])))
+            return
+        parent = os.path.dirname(new)
+        if not os.path.isdir(parent):
+            raise BackupError(f"{parent} is not there; create it")
+        restore_files.need_room(parent, item.plain_bytes)
+        self._keeper().lay(item, new)
+
+    def _files(self, target: Target) -> Swap | None:
+        item, whole = target.item, bool(target.item.details["directory"])
+        place = self._place_of(target)
+        new = place + restore_files.NEW
+        if not target.place:
+            inner = next((one for one in self._laid if one.startswith(f"{place}/")), "")
+            if inner:
+                raise BackupError(
+                    f"{item.name}: {inner} lies in it, and is restored too: restore this one first, by --item"
+                )
+            within = self._within(place)
+            if within:
+                self._join(item, new=within + restore_files.NEW, within=within)
+                return None
+        self._lay(item, new)
+        source = new if whole else os.path.join(new, os.path.basename(str(item.details["path"])))
         before = f"{place}.before-{self._stamp}"
-        running = self._running_servers()
-        watched = not target.place and running and item.service in {*running, ""}
-        server = restore_files.server_within(new) if watched else ""
-        if server:
-            restore_files.clear(new)
-            self._b.say(
-                f"{item.name} is left out: it holds the data directory of {server}, copied while that ran; its "
-                "databases are restored by themselves. The files as they are: --as DIRECTORY"
-            )
-            return None
-        if within and not twice:
-            restore_files.clear(within)
-            os.rename(source, within)
-            if not details["directory"]:
-                os.rmdir(new)
-        if within:
-            return None
-        if details["directory"] and not target.place:
-            self._laid[place] = new
-
-        if item.kind == "project" and not target.place and os.path.isdir(place):
-
-            def swap_project() -> None:
-                restore_files.swap_entries(new, place, before, NOT_THE_PROJECT)
-                self._keep(before)
-
-            return swap_project
 
         def swap() -> None:
             empty = not os.path.lexists(place) or (os.path.isdir(place) and not os.listdir(place))
             restore_files.swap(source, place, before)
-            if not details["directory"]:
+            if not whole:
                 os.rmdir(new)
             if empty:
                 with contextlib.suppress(FileNotFoundError):
@@ -364,11 +343,42 @@ class Restore:
             else:
                 self._keep(before)
 
+        def swap_project() -> None:
+            restore_files.swap_entries(new, place, before, NOT_THE_PROJECT)
+            self._keep(before)
+
         if target.place:
             swap()
             self._b.say(f"{place}: restored")
             return None
-        return swap
+        if self._is_a_servers(item, new):
+            return None
+        if whole:
+            self._laid[place] = new
+        return swap_project if item.kind == "project" and os.path.isdir(place) else swap
+
+    def _join(self, item: Item, new: str, within: str) -> None:
+        """Files that lie in a directory which was laid beside, or are it: in the place of what that has there."""
+        os.makedirs(os.path.dirname(new), exist_ok=True)
+        self._lay(item, new)
+        restore_files.clear(within)
+        if item.details["directory"]:
+            os.rename(new, within)
+        else:
+            os.rename(os.path.join(new, os.path.basename(str(item.details["path"]))), within)
+            os.rmdir(new)
+
+    def _is_a_servers(self, item: Item, new: str) -> bool:
+        """Whether they are the files of a database server that goes on running; they are left out then, and said."""
+        running = self._running_servers()
+        server = restore_files.server_within(new) if running and item.service in {*running, ""} else ""
+        if server:
+            restore_files.clear(new)
+            self._b.say(
+                f"{item.name} is left out: it holds the data directory of {server}, copied while that ran; its "
+                "databases are restored by themselves. The files as they are: --as DIRECTORY"
+            )
+        return bool(server)
 
     # --- Redis
 
