@@ -131,6 +131,9 @@ class Lab:
         self.state.mkdir(parents=True, exist_ok=True)
         os.chmod(self.state, 0o700)
         if not self.key.exists():
+            # What a lab of this name left elsewhere when it was killed must not be taken for this one's.
+            if not self._containers():
+                self._remove_volumes()
             run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"landfall-{self.name}", "-f", str(self.key)])
 
     def _s3_users(self) -> Path:
@@ -462,13 +465,19 @@ class Lab:
     def remove_host(self, name: str) -> None:
         docker("rm", "-f", "-v", self.container(name), check=False)
 
-    def down(self) -> None:
-        """Remove all that carries this lab's label, its volumes and its state directory; nothing else."""
-        ids = docker("ps", "-aq", "--filter", f"label=landfall.lab={self.name}").split()
-        if ids:
-            docker("rm", "-f", "-v", *ids)
+    def _containers(self) -> list[str]:
+        return docker("ps", "-aq", "--filter", f"label=landfall.lab={self.name}").split()
+
+    def _remove_volumes(self) -> None:
         for volume in ("registry", "s3"):
             docker("volume", "rm", "-f", self.container(volume), check=False)
+
+    def down(self) -> None:
+        """Remove all that carries this lab's label, its volumes and its state directory; nothing else."""
+        ids = self._containers()
+        if ids:
+            docker("rm", "-f", "-v", *ids)
+        self._remove_volumes()
         docker("network", "rm", self.network, check=False)
         run(["rm", "-rf", str(self.state)])
         say(f"{self.name}: gone")
