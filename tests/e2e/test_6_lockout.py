@@ -283,7 +283,10 @@ def behind_socket(host):
     # It starts with the first login; Ansible still has a connection of before.
     host.site.ssh("true")
     yield host
-    host.site.sh("systemctl disable --now ssh.socket; systemctl enable --now ssh.service")
+    # A login that ends takes /run/sshd away, which the service's own start needs: first all of them, then that.
+    host.site.sh(
+        "systemctl disable --now ssh.socket; systemctl stop 'ssh@*' 'sshd@*'; systemctl enable --now ssh.service"
+    )
 
 
 def test_the_port_of_an_sshd_behind_its_socket_is_refused(behind_socket):

@@ -139,13 +139,21 @@ def check_words(moment: float, parts: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a backup did. :param added: bytes that were new; :param vanished: files that went while they were read"""
+    """What a backup did.
+
+    :param added: bytes that were new
+    :param vanished: files that went while they were read
+    :param unexplained: files that could not be read for a reason that restic's JSON leaves out (``"error": {}``, restic
+        0.14), as it does of one that goes between being opened and being asked for its attributes: whoever can look at
+        them has to judge
+    """
 
     snapshot: str
     files: int
     bytes: int
     added: int
     vanished: tuple[str, ...] = ()
+    unexplained: tuple[str, ...] = ()
 
 
 def summary(rc: int, out: str, err: str) -> Summary:
@@ -155,6 +163,7 @@ def summary(rc: int, out: str, err: str) -> Summary:
     """
     last: Mapping[str, Any] | None = None
     vanished: list[str] = []
+    unexplained: list[str] = []
     faults: list[str] = []
     for line in [*out.splitlines(), *err.splitlines()]:
         try:
@@ -167,15 +176,20 @@ def summary(rc: int, out: str, err: str) -> Summary:
             last = said
         elif said.get("message_type") == "error":
             why = said.get("error") or {}
-            gone = why.get("Err") == 2 or "no such file or directory" in str(why.get("message", ""))
-            (vanished if gone else faults).append(str(said.get("item") or why.get("Path") or why))
+            item = str(said.get("item") or why.get("Path") or why)
+            if why.get("Err") == 2 or "no such file or directory" in str(why.get("message", "")):
+                vanished.append(item)
+            elif not why and said.get("item"):
+                unexplained.append(item)
+            else:
+                faults.append(f"{item} ({why.get('message') or why.get('Err') or why})")
     if faults:
         raise BackupError(f"restic could not read {len(faults)} files: {', '.join(faults[:5])}")
-    if last is None or rc not in (0, 3) or (rc == 3 and not vanished):
+    if last is None or rc not in (0, 3) or (rc == 3 and not vanished and not unexplained):
         raise BackupError(f"restic ended with {rc}: {hint(err or out)}")
     return Summary(
         str(last["snapshot_id"]), int(last["total_files_processed"]), int(last["total_bytes_processed"]),
-        int(last["data_added"]), tuple(vanished),
+        int(last["data_added"]), tuple(vanished), tuple(unexplained),
     )  # fmt: skip
 
 

@@ -105,8 +105,12 @@ class Restic:
         repository = self.ready()
         words = restic.backup_words(path, self._c.stack, tags, exclude, self._c.rate)
         found = restic.summary(*self._call(repository, *words))
+        unread = [one for one in found.unexplained if not passing(one, began)]
+        if unread:
+            raise BackupError(f"restic could not read {len(unread)} files: {', '.join(unread[:5])}")
+        vanished = len(found.vanished) + len(found.unexplained)
         full, tree = self._snapshot(repository, found.snapshot)
-        warnings = [f"{len(found.vanished)} files vanished while they were read"] if found.vanished else []
+        warnings = [f"{vanished} files vanished while they were read"] if vanished else []
         changed = changed_since(path, began)
         warnings += [f"{changed} files were changed while they were read"] if changed else []
         details = {
@@ -237,6 +241,14 @@ def _text(path: str) -> str:
             return stream.read()
     except (OSError, UnicodeDecodeError):
         return ""
+
+
+def passing(path: str, moment: float) -> bool:
+    """Whether a file is gone, or is another since a moment, give or take a second."""
+    try:
+        return os.lstat(path).st_ctime > moment - 1
+    except OSError:
+        return not os.path.lexists(path)
 
 
 def changed_since(path: str, moment: float) -> int:

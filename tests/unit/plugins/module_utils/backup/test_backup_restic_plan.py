@@ -97,6 +97,9 @@ def test_a_file_that_vanishes_is_a_warning_and_any_other_fault_is_none():
     assert restic.summary(0, out, "").added == 7
     for gone in (said(Op="lstat", Err=2), said(message="open /x/a: no such file or directory")):
         assert restic.summary(3, out, gone).vanished == ("/x/a",)
+    # Of some that go restic does not say why: that is for one who can look.
+    unsaid = restic.summary(3, out, said())
+    assert (unsaid.vanished, unsaid.unexplained) == ((), ("/x/a",))
     for rc, lines, errors in (
         (3, out, said(Op="open", Err=13)),
         (3, out, ""),
