@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
 import subprocess
-import threading
+import sys
 from pathlib import Path
 
 import pytest
@@ -313,25 +312,26 @@ def test_a_drill_restores_it(kept: Ground, s3: S3):
     assert kept.good("prune")
 
 
+#: Files come and go all the time, often enough to meet each of the moments at which one can go while restic reads it.
+PASSING = """
+import contextlib, itertools, os, sys
+for number in itertools.count():
+    with open(f"{sys.argv[1]}/passing{number % 400}", "wb") as file:
+        file.write(bytes(3000))
+    for other in (7, 200):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{sys.argv[1]}/passing{(number + other) % 400}")
+"""
+
+
 def test_files_that_change_meanwhile_are_told(kept: Ground):
-    done = threading.Event()
-
-    def write() -> None:
-        number = 0
-        while not done.wait(0.01):
-            number += 1
-            (kept.uploads / f"passing{number % 50}").write_bytes(os.urandom(5000))
-            with contextlib.suppress(FileNotFoundError):
-                (kept.uploads / f"passing{(number + 20) % 50}").unlink()
-
-    thread = threading.Thread(target=write)
-    thread.start()
+    writer = subprocess.Popen([sys.executable, "-c", PASSING, str(kept.uploads)])
     try:
-        wait_for("its first file", lambda: list(kept.uploads.glob("passing*")), 10)
+        wait_for("its files", lambda: len(list(kept.uploads.glob("passing*"))) > 50, 10)
         kept.good("run")
     finally:
-        done.set()
-        thread.join()
+        writer.kill()
+        writer.wait()
     (made,) = kept.sets()
     assert any("changed while" in one for one in item_of(kept, made["id"])["warnings"])
     kept.good("restore", "--item", "path-uploads", "--as", str(kept.root / "back"))
