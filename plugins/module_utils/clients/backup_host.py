@@ -47,6 +47,9 @@ from .stack_containers import StackContainers, read_secret
 from .store_local import LocalStore
 from .store_s3 import S3Store
 
+#: Seconds for which a service goes on that was paused with a lock, the first time; 20 times that at most.
+MOMENT = 0.05
+
 
 def load(path: str) -> Config:
     """The configuration in a file. :raises BackupError: it is not there, open to others, or wrong"""
@@ -216,22 +219,24 @@ class Backup:
         """A service held still, and no deploy of its stack meanwhile.
 
         :param free: whether what is to be read is. A service that was paused in the midst of a transaction keeps its
-            database locked for as long: then it goes on for a moment, and is paused again
+            database locked for as long: then it goes on for a moment, longer each time, and is paused again. One that
+            is stopped holds no lock; whoever else does is waited for by the copy
         :raises BackupError: it never was, within ``lock_timeout``
         """
-        until = time.monotonic() + self.config.lock_timeout
+        until, moment = time.monotonic() + self.config.lock_timeout, MOMENT
         with self.undeployed("landfall backup"):
             while True:
                 with self.containers.still(self.containers.running(service), how):
-                    if free():
+                    if how != "pause" or free():
                         yield
                         return
                 if time.monotonic() > until:
                     raise BackupError(
-                        f"service {service} holds a lock on its database whenever it is held still ({how}), for "
+                        f"service {service} holds a lock on its database whenever it is paused, for "
                         f"{self.config.lock_timeout:.0f} s now: take quiesce: stop, or raise lock_timeout"
                     )
-                time.sleep(0.05)
+                time.sleep(moment)
+                moment = min(2 * moment, 20 * MOMENT)
 
     def run(self, trigger: str = "hand", accept_size: bool = False) -> Outcome:
         """Take a set. State, metrics and the ping come of it in any case. :raises BackupError: none was made"""

@@ -84,6 +84,10 @@ def _take_wal(path: str, library: str, lock_timeout: float, begin: Callable[[], 
             db.execute("ROLLBACK")
 
 
+#: SQLITE_BUSY and SQLITE_LOCKED.
+LOCKED = (5, 6)
+
+
 def free(path: str) -> bool:
     """Whether a reader is let in at this moment. What is wrong with a database otherwise, its copy says."""
     try:
@@ -112,12 +116,18 @@ def copy(path: str, target: str, lock_timeout: float) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
     until = time.monotonic() + lock_timeout
+
+    def waited(status: int, _left: int, _all: int) -> None:
+        # Python asks a database that is locked again and again, for ever.
+        if status in LOCKED and time.monotonic() > until:
+            raise sqlite3.OperationalError("database is locked")
+
     while True:
         source = sqlite3.connect(f"file:{quote(real)}?mode=ro", uri=True, timeout=lock_timeout)
         try:
             with contextlib.closing(sqlite3.connect(partial)) as made:
                 made.execute("PRAGMA synchronous = OFF")
-                source.backup(made, pages=-1)
+                source.backup(made, pages=-1, progress=waited)
                 # A copy of a WAL database is one, too, and would have side files of its own.
                 made.execute("PRAGMA journal_mode = DELETE")
             break

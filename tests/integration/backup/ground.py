@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -9,9 +10,10 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import psycopg
 
@@ -193,6 +195,32 @@ class Ground:
         while not probe():
             assert time.monotonic() < until, f"waited in vain for {what}"
             time.sleep(0.02)
+
+
+def ground_of(root: Path, cluster: Cluster, s3: S3Config, stack: str, sources: list[dict[str, Any]]) -> Ground:
+    """A stack of containers: its sources are in them."""
+    made = Ground(root, cluster, s3, "unused", stack=stack, sources=sources)
+    made.configure(restic_password_file=str(root / "restic.key"))
+    return made
+
+
+class Stands(Protocol):
+    def up(self) -> None: ...
+
+    def down(self) -> None: ...
+
+
+S = TypeVar("S", bound=Stands)
+
+
+@contextlib.contextmanager
+def standing(made: S) -> Iterator[S]:
+    """Containers, for as long as they are needed."""
+    try:
+        made.up()
+        yield made
+    finally:
+        made.down()
 
 
 def fill(cluster: Cluster, name: str, rows: int = 20000) -> None:

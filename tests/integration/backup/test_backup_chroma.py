@@ -18,7 +18,7 @@ from lab import images
 from lab.postgres import free_port
 from lab.shell import docker, wait_for
 
-from .ground import Ground
+from .ground import Ground, ground_of, standing
 
 IMAGE = "landfall-lab/chroma:1.5"
 BASE = "/api/v2/tenants/default_tenant/databases/default_database/collections"
@@ -94,22 +94,15 @@ class Vectors:
 @pytest.fixture
 def vectors() -> Iterator[Vectors]:
     images.ensure(IMAGE)
-    made = Vectors()
-    try:
-        made.up()
+    with standing(Vectors()) as made:
         yield made
-    finally:
-        made.down()
 
 
 @pytest.fixture
 def ground(tmp_path: Path, cluster, s3_config, vectors: Vectors) -> Ground:
-    made = Ground(tmp_path, cluster, s3_config, "unused")
-    made.stack = vectors.name
-    made.stack_dir.mkdir(parents=True)
     # What `x-landfall: {backup: {chroma: {path: /data}}}` stands for: see backup/sources.py and its unit tests.
     still = {"service": "vectors", "quiesce": "stop", "name": "vectors-chroma"}
-    made.sources = [
+    sources = [
         {"kind": "sqlite", "where": "/data/chroma.sqlite3", **still},
         {
             "kind": "path",
@@ -118,14 +111,13 @@ def ground(tmp_path: Path, cluster, s3_config, vectors: Vectors) -> Ground:
             **still,
         },
     ]
-    made.configure(restic_password_file=str(tmp_path / "restic.key"))
-    return made
+    return ground_of(tmp_path, cluster, s3_config, vectors.name, sources)
 
 
 @pytest.mark.parametrize("engine", ["stream", "restic"])
 def test_there_and_back_while_somebody_writes(ground: Ground, vectors: Vectors, engine: str):
     ground.sources[1]["engine"] = engine
-    ground.configure(restic_password_file=str(ground.root / "restic.key"))
+    ground.configure()
     while vectors.written < COUNT:
         vectors.add()
     before, done = vectors.written, threading.Event()

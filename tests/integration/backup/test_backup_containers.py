@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
+import sqlite3
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +16,7 @@ from ansible_collections.landfall.stack.plugins.module_utils.clients import snap
 from lab import images
 from lab.shell import docker, wait_for
 
-from .ground import Ground
+from .ground import Ground, ground_of, standing
 
 IMAGE = "landfall-lab/postgres:17"
 
@@ -50,26 +52,18 @@ class Containers:
 @pytest.fixture(scope="module")
 def containers() -> Iterator[Containers]:
     images.ensure(IMAGE)
-    made = Containers()
-    try:
-        made.up()
+    with standing(Containers()) as made:
         yield made
-    finally:
-        made.down()
 
 
 @pytest.fixture
 def ground(tmp_path: Path, cluster, s3_config, containers: Containers) -> Ground:
-    made = Ground(tmp_path, cluster, s3_config, "unused")
-    made.stack = containers.name
-    made.stack_dir.mkdir(parents=True)
-    made.sources = [
+    sources = [
         {"kind": "postgres", "service": "db"},
         {"kind": "volume", "service": "web", "where": containers.volume, "name": "files", "quiesce": "pause"},
         {"kind": "path", "service": "web", "where": "/files", "name": "web-files"},
     ]
-    made.configure()
-    return made
+    return ground_of(tmp_path, cluster, s3_config, containers.name, sources)
 
 
 def test_there_and_back(ground: Ground, containers: Containers):
@@ -179,6 +173,15 @@ def test_a_service_that_is_paused_with_a_lock_goes_on_for_a_moment(ground: Groun
         refused = ground.do("run")
         assert refused.rc == 1 and "take quiesce: stop" in refused.err, refused.said
         assert containers.status("busy") == "running"
+        # Stopped, it holds none; it is stopped once, however long somebody else does.
+        ground.sources[0]["quiesce"] = "stop"
+        ground.configure()
+        with contextlib.closing(sqlite3.connect(f"{place}/busy.sqlite3", isolation_level=None, timeout=30)) as other:
+            docker("kill", name)
+            other.execute("BEGIN EXCLUSIVE")
+            docker("start", name)
+            refused = ground.do("run")
+        assert refused.rc == 1 and "no copy can be made of it" in refused.err, refused.said
     finally:
         docker("rm", "-f", name, check=False)
 
