@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import tempfile
+import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,6 +104,7 @@ class Agents:
 
     def __init__(self, database: Database, path: Path, known: Sequence[str]) -> None:
         self._database, self._path, self._known = database, path, known
+        self._exporting = threading.Lock()
 
     def load(self) -> None:
         """Fill an empty table from the JSON file, then see that each known agent has a row."""
@@ -149,9 +151,10 @@ class Agents:
         )
 
     def _export(self) -> None:
-        text = json.dumps({"version": 1, "agents": self.all()}, indent=2, ensure_ascii=False) + "\n"
-        if not self._path.exists() or self._path.read_text(encoding="utf-8") != text:
-            write_atomic(self._path, text)
+        with self._exporting:  # the table is read inside: an earlier look at it never replaces a later one's file
+            text = json.dumps({"version": 1, "agents": self.all()}, indent=2, ensure_ascii=False) + "\n"
+            if not self._path.exists() or self._path.read_text(encoding="utf-8") != text:
+                write_atomic(self._path, text)
 
 
 class Sessions:

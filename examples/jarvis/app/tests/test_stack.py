@@ -107,10 +107,12 @@ def test_the_health_check_program(stack):
 def test_journey_over_the_apis(stack):
     _, headers = login(stack)
     registry = stack.url("registry-service")
+    file = stack.data / "registry-service/agent_registry.json"
     deadline = time.monotonic() + 10
     while True:
         agents = httpx.get(f"{registry}/agents", headers=headers).json()["agents"]
-        if all(agent["status"] == "online" for agent in agents) or time.monotonic() > deadline:
+        written = json.loads(file.read_text())["agents"]  # right behind the table, which the API shows
+        if all(agent["status"] == "online" for agent in agents) and written == agents or time.monotonic() > deadline:
             break
         time.sleep(0.2)
     assert [(agent["id"], agent["status"]) for agent in agents] == [
@@ -118,7 +120,7 @@ def test_journey_over_the_apis(stack):
         ("finops", "online"),
         ("oxygen", "online"),
     ]
-    assert json.loads((stack.data / "registry-service/agent_registry.json").read_text())["agents"] == agents
+    assert written == agents
     for agent, word in (("tickets-agent", "tickets"), ("finops-agent", "costs"), ("oxygen-agent", "learning")):
         card = httpx.get(f"{stack.url(agent)}/.well-known/agent-card.json").json()
         assert card["skills"][0]["examples"] and card["preferredTransport"] == "JSONRPC"

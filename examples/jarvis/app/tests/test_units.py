@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
 
 import pytest
@@ -121,6 +122,24 @@ def test_agents_are_kept_in_the_table_and_in_the_file(tmp_path):
     fresh = agents(tmp_path, "another.db")  # an empty database takes over what the file knows
     fresh.load()
     assert fresh.all()[0]["version"] == "1.0.0"
+
+
+def test_the_file_holds_what_the_table_holds_when_agents_change_at_the_same_time(tmp_path):
+    store = agents(tmp_path)
+    store.load()
+    for turn in range(40):
+        both = threading.Barrier(2)
+
+        def change(agent: str, both: threading.Barrier = both, version: str = f"1.0.{turn}") -> None:
+            both.wait()
+            store.saw(agent, card(tickets.AGENT, version, "http://x/"))
+
+        threads = [threading.Thread(target=change, args=(agent,)) for agent in ("tickets", "finops")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert json.loads((tmp_path / "agent_registry.json").read_text())["agents"] == store.all()
 
 
 def test_a_broken_agent_file_is_replaced(tmp_path):
