@@ -90,7 +90,8 @@ CMD ["python3"]
 POSTGRES = """
 FROM {base}
 RUN mkdir -p /etc/postgresql-common && echo create_main_cluster = false > /etc/postgresql-common/createcluster.conf \\
- && apt-get update -q && {apt} install -y --no-install-recommends postgresql-17 && {clean}
+ && apt-get update -q && {apt} install -y --no-install-recommends postgresql-17 postgresql-17-pgvector \\
+ && {clean}
 USER postgres
 ENV PATH=/usr/lib/postgresql/17/bin:$PATH PGDATA=/var/lib/postgresql/data
 RUN initdb -N -E UTF8 --locale=C.UTF-8 -A trust -U postgres >/dev/null \\

@@ -97,6 +97,49 @@ def test_there_and_back(ground: Ground, containers: Containers):
     containers.sql("DROP DATABASE rescue")
 
 
+#: All vectors to the last digit, and the neighbours of one by looking at each: an index of this kind only comes near.
+VECTORS = """SELECT count(*), md5(string_agg(id || embedding::text || half::text, ',' ORDER BY id)) FROM documents"""
+NEAREST = """WITH wanted AS MATERIALIZED (SELECT embedding FROM documents WHERE id = 42),
+found AS (SELECT id, d.embedding <=> w.embedding AS far FROM documents d, wanted w ORDER BY far, id LIMIT 10)
+SELECT string_agg(id::text, ' ' ORDER BY far, id) FROM found"""
+
+
+def test_vectors_come_back_with_their_index_and_are_drilled(ground: Ground, containers: Containers, s3):
+    """pgvector, as the agents' memory has it."""
+    containers.sql("CREATE EXTENSION vector")
+    containers.sql(
+        """CREATE TABLE documents (id int PRIMARY KEY, embedding vector(64) NOT NULL, half halfvec(64) NOT NULL);
+        INSERT INTO documents SELECT id, many::vector, many::halfvec FROM (
+            SELECT id, (SELECT array_agg(sin(id * k)::real ORDER BY k) FROM generate_series(1, 64) k) AS many
+            FROM generate_series(1, 2000) id) made;
+        CREATE INDEX near ON documents USING hnsw (embedding vector_cosine_ops) WITH (m = 8, ef_construction = 32)"""
+    )
+    before = containers.sql(VECTORS), containers.sql(NEAREST)
+    assert before[0].startswith("2000|") and len(set(before[1].split())) == 10
+    s3.keep(ground.s3.bucket)
+    ground.sources = ground.sources[:1]
+    check = {"item": "postgres-db-shop", "query": NEAREST, "expect": before[1]}
+    ground.configure(drill={"checks": [check]})
+    ground.good("run")
+    record = json.loads(ground.do("drill", "--json").out)
+    found = {one["name"]: one for one in record["rungs"]}
+    assert record["good"] and found["smoke"]["outcome"] == "passed", record
+    assert found["server"]["detail"].startswith("PostgreSQL 17 from sha256:")
+    containers.sql("UPDATE documents SET embedding = embedding + embedding WHERE id < 100; DROP INDEX near")
+    assert containers.sql(VECTORS) != before[0]
+    ground.good("restore", "--in-place")
+    assert (containers.sql(VECTORS), containers.sql(NEAREST)) == before
+    # The index is there, and used.
+    plan = containers.sql(
+        "SET enable_seqscan = off; EXPLAIN SELECT id FROM documents"
+        " ORDER BY embedding <=> (SELECT embedding FROM documents WHERE id = 42) LIMIT 5"
+    )
+    assert "Index Scan using near on documents" in plan, plan
+    ground.good("restore", "--item", "postgres-db-shop", "--as", "memory", "--table", "documents")
+    assert containers.sql(VECTORS, "memory") == before[0]
+    containers.sql("DROP DATABASE memory")
+
+
 def test_a_service_goes_on_when_its_backup_fails(ground: Ground, containers: Containers, tmp_path: Path):
     where = tmp_path / "bin"
     where.mkdir()
