@@ -113,6 +113,13 @@ ENV ANONYMIZED_TELEMETRY=False
 CMD ["chroma", "run", "--path", "/data", "--host", "0.0.0.0", "--port", "8000"]
 """
 
+MONGO = """
+FROM {base}
+COPY mongod /usr/local/bin/mongod
+RUN cd /usr/local/bin && chmod 755 mongod && ln -s mongod mongodump && ln -s mongod mongorestore && mkdir -p /data/db
+ENTRYPOINT ["mongod"]
+"""
+
 BASE = {suite: f"landfall-lab/base:{suite}" for suite in SUITES}
 
 
@@ -137,6 +144,8 @@ def recipes() -> dict[str, Image]:
     made.append(Image("landfall-lab/redis:8", fill(REDIS, BASE["trixie"]), BASE["trixie"]))
     python = "landfall-lab/python:3.13-slim"
     made.append(Image("landfall-lab/chroma:1.5", fill(CHROMA, python), python))
+    stand_in = b"#!/usr/bin/python3\n" + Path(__file__).with_name("mongo_stand_in.py").read_bytes()
+    made.append(Image("landfall-lab/mongo-stand-in:1", fill(MONGO, python), python, {"mongod": stand_in}))
     return {image.tag: image for image in made}
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -24,7 +25,10 @@ class Command:
     @property
     def name(self) -> str:
         """The program, for messages: within a container it is the one inside."""
-        known = ("pg_dump", "pg_dumpall", "pg_restore", "psql", "redis-cli", "mongodump", "tar", "zstd", "age")
+        known = (
+            "pg_dump", "pg_dumpall", "pg_restore", "psql", "redis-cli", "mongodump", "mongorestore", "tar", "zstd",
+            "age",
+        )  # fmt: skip
         return next((word.rpartition("/")[2] for word in self.argv if word.rpartition("/")[2] in known), self.argv[0])
 
 
@@ -126,17 +130,53 @@ def redis_fault(head: bytes, tail: bytes, count: int) -> str:
     return ""
 
 
-def mongo(container: str, uri_config: str, databases: Sequence[str] = ()) -> Command:
+def mongo(container: str, config: str, databases: Sequence[str] = ()) -> Command:
     """A dump of MongoDB with the oplog of its duration, which needs a replica set and all databases.
 
-    :param uri_config: path, inside the container, of a file that holds the password or the URI (``--config``), or ""
+    :param config: path, inside the container, of a file that holds the password or the URI (``--config``), or ""
     """
-    argv = ["mongodump", "--archive", "--quiet"]
+    # Without --quiet, by which they do not even say why they failed (mongo-tools, common/log).
+    argv = ["mongodump", "--archive"]
     argv += [f"--db={databases[0]}"] if databases else ["--oplog"]
-    argv += [f"--config={uri_config}"] if uri_config else []
+    argv += [f"--config={config}"] if config else []
     return inside(container, argv) if container else Command(tuple(argv))
+
+
+def mongo_load(container: str, config: str, oplog: bool) -> Command:
+    """Load a dump, in place of each collection that it holds; those that it does not know stay as they are.
+
+    Without ``--stopOnError`` mongorestore counts documents that it could not write, and ends with 0 all the same
+    (mongo-tools, mongorestore/main).
+    :param oplog: the dump was made with one: its collections are brought to one moment by it
+    """
+    argv = ["mongorestore", "--archive", "--drop", "--stopOnError"]
+    argv += ["--oplogReplay"] if oplog else []
+    argv += [f"--config={config}"] if config else []
+    return inside(container, argv)
 
 
 def mongo_fault(head: bytes, tail: bytes, count: int) -> str:
     """Why a stream is no archive of mongodump."""
     return "" if head.startswith(b"\x6d\xe2\x99\x81") else f"mongodump wrote no archive: it begins with {head[:16]!r}"
+
+
+_MONGO_HINTS = (
+    (("getting oplog start", "recent oplog entry"), "this server is no replica set, and has no oplog: run it as one "
+     "(--replSet, and rs.initiate() once), or name its one database in mongo.databases"),
+    (("not connected to master", "NotYetInitialized", "not primary", "NotWritablePrimary"), "this member is no "
+     "primary: a new replica set begins with rs.initiate(); of several members name all in a URI (mongo.config_file)"),
+    (("uthentication failed", "requires authentication", "not authorized", "Unauthorized"), "give mongo.config_file, "
+     "with the password or the URI of a user that has the roles backup and restore"),
+    (("server selection",), "mongod does not answer: look at its log"),
+)  # fmt: skip
+
+
+def mongo_hint(said: str) -> str:
+    """What to do about what MongoDB's programs complain of, where that is known; begins with a blank."""
+    return next((f" ({what})" for words, what in _MONGO_HINTS if any(one in said for one in words)), "")
+
+
+def mongo_documents(said: str) -> int:
+    """Documents that mongorestore says it has written, -1 when it does not say."""
+    found = re.findall(r"(\d+) document\(s\) restored successfully", said)
+    return int(found[-1]) if found else -1

@@ -76,6 +76,7 @@ def plan(
         Step("amcheck", ("restore",), unless("postgres" in kinds, databases)),
         Step("sqlite", ("decode",), unless("sqlite" in kinds, "the set has no SQLite file")),
         Step("redis", ("decode",), unless("redis" in kinds, "the set has no snapshot of Redis")),
+        Step("mongo", ("decode",), unless("mongo" in kinds, "the set has no dump of MongoDB")),
         Step("smoke", data, unless(bool(checks), "no query is declared: x-landfall.backup.drill, backup_drill_checks")),
         Step("orphans", data, unless(bool(config.orphans), "none is declared: backup_drill_orphans")),
         Step(
@@ -193,7 +194,8 @@ def recovered_after(rungs: Sequence[Rung], before: float, last: str = PROVEN_BY)
 def proves_set(rungs: Sequence[Rung]) -> bool:
     """Whether every byte was read, decoded and restored: the set is verified by that."""
     found = {one.name: one.outcome for one in rungs}
-    return found.get("bytes") == found.get("decode") == PASSED and found.get("restore") in (PASSED, NOT_APPLICABLE)
+    restored = all(found.get(name) in (PASSED, NOT_APPLICABLE) for name in ("restore", "mongo"))
+    return found.get("bytes") == found.get("decode") == PASSED and restored
 
 
 def room_needed(made: Manifest) -> int:
@@ -201,7 +203,10 @@ def room_needed(made: Manifest) -> int:
     need = sum(item.plain_bytes for item in made.items)
     databases = [item for item in made.items if item.kind == "postgres"]
     need += sum(int(int(item.details.get("size", 0)) * 1.2) for item in databases)
-    return need + (SERVER_BYTES if databases else 0)
+    # MongoDB compresses what it writes; its indexes come on top.
+    dumps = [item for item in made.items if item.kind == "mongo"]
+    need += sum(int(item.plain_bytes * 1.2) for item in dumps)
+    return need + SERVER_BYTES * (bool(databases) + len(dumps))
 
 
 def restore_errors(said: str) -> list[str]:

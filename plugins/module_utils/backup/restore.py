@@ -94,10 +94,10 @@ def targets(
             raise BackupError("roles are restored with a database that needs them; to see them: restore --to-file")
         if item.kind == "key":
             raise BackupError(f"{item.name}: restore it to a file: --to-file")
-        if item.kind == "mongo":
+        if place and item.kind == "mongo":
             raise BackupError(
-                f"{item.name}: restore it to a file (--to-file), and load that with: mongorestore --archive=FILE "
-                "--oplogReplay"
+                f"{item.name}: a dump of MongoDB comes back in place, or to a file (--to-file). To have a database "
+                "of it beside: mongorestore --archive=FILE --nsInclude='NAME.*' --nsFrom='NAME.*' --nsTo='OTHER.*'"
             )
         if place and item.kind == "postgres" and not NEW_NAME.match(place):
             raise BackupError(f"{place!r} is no name for a database: letters, digits, '_' and '-'")

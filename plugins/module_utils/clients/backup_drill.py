@@ -27,7 +27,7 @@ from .backup_lock import host_lock
 from .backup_verify import record_verdict
 from .cluster_drill import ClusterGround
 from .docker import DockerError
-from .drill_ground import SERVER, Ground
+from .drill_ground import MONGO, SERVER, Ground
 from .files import write_atomic
 from .pgbackrest import PgBackRest
 from .scratch_postgres import sweep
@@ -105,7 +105,7 @@ class Drills:
             gone += sweep(self._b.docker, self._c.stack)
         except DockerError as problem:
             # A host may have no Docker, and needs none for files alone.
-            if any(name.startswith(SERVER) for name in there or ()):
+            if any(name.startswith((SERVER, MONGO)) for name in there or ()):
                 trouble.append(f"whether a scratch server is left cannot be seen: {problem}")
         if there is not None:
             # The data of production in the clear: they go in any case.
@@ -140,6 +140,7 @@ class Drills:
             "amcheck": ground.amcheck,
             "sqlite": ground.sqlite,
             "redis": ground.redis,
+            "mongo": ground.mongo,
             "smoke": lambda: ground.smoke(checks),
             "orphans": ground.orphans,
             "escrow": lambda: ground.escrow(escrow),

@@ -241,11 +241,8 @@ class Maker:
         if len(databases) > 1:
             raise BackupError(f"{source.name}: mongodump takes one database or all; leave databases out")
         command = commands.mongo(container, str(source.options.get("config_file", "")), databases)
-        details = {"oplog": not databases}
-        return [
-            Job(source.name, "mongo", source.service, source.service,
-                lambda: _plain(command, details, Counter(commands.mongo_fault)))
-        ]  # fmt: skip
+        details = {"oplog": not databases, "image": self.containers.image(container)}
+        return [Job(source.name, "mongo", source.service, source.service, lambda: _mongo_dump(command, details))]
 
 
 class Counting:
@@ -279,6 +276,14 @@ class Counting:
 @contextlib.contextmanager
 def _plain(command: Command, details: Mapping[str, Any], *taps: Counter) -> Iterator[Stream]:
     yield Stream(command, taps=taps, details=lambda: details)
+
+
+@contextlib.contextmanager
+def _mongo_dump(command: Command, details: Mapping[str, Any]) -> Iterator[Stream]:
+    try:
+        yield Stream(command, taps=[Counter(commands.mongo_fault)], details=lambda: details)
+    except BackupError as problem:
+        raise BackupError(f"{problem}{commands.mongo_hint(str(problem))}") from problem
 
 
 def look_at_sqlite(path: str) -> dict[str, Any]:

@@ -20,13 +20,13 @@ from ..backup.restic import snapshot_of
 from ..backup.restore import Target, server_of
 from ..backup.sources import Source
 from ..compose.graph import CycleError, waves
-from . import restore_files, restore_postgres
+from . import restore_files, restore_mongo, restore_postgres
 from .backup_host import Backup
 from .backup_verify import check_bytes, spool
 from .pg_server import Server, reach
 from .process import runner
 from .restic_repository import Restic, opened, write_password
-from .stack_containers import read_secret
+from .stack_containers import read_secret, service_of
 
 #: What lies in a stack's directory and is not in its item: data of bind mounts, and the lock.
 NOT_THE_PROJECT = ("data", "lock")
@@ -78,7 +78,7 @@ class Restore:
     def _check(self, target: Target) -> None:
         """Read every byte of an item, once: an archive that is needed as a file, and has room, is laid down by that."""
         item = target.item
-        if item.kind == "postgres" and self._by_file(target):
+        if item.kind == "mongo" or (item.kind == "postgres" and self._by_file(target)):
             with contextlib.suppress(restore_files.NoRoom):
                 self._lay_down(item)
                 return
@@ -150,28 +150,27 @@ class Restore:
 
     def _running_servers(self) -> set[str]:
         """Services that are not stopped: databases are restored by asking their servers."""
-        return {source.service for kind in ("postgres", "mongo") for source in self._b.sources_of(kind)} - {""}
+        known = {source.service for kind in ("postgres", "mongo") for source in self._b.sources_of(kind)} - {""}
+        # Without most members of its replica set MongoDB takes no writes: what is made from the same image stays, too.
+        mongo = {source.service for source in self._b.sources_of("mongo")}
+        them = self._b.containers.all() if mongo else []
+        images = {str(one["Image"]) for one in them if service_of(one) in mongo}
+        return known | {service_of(one) for one in them if str(one["Image"]) in images}
 
     def _in_order(self, servers: set[str]) -> list[str]:
         """Running containers without those of database servers, what depends on others first."""
-        label = "com.docker.compose."
         them = [one for one in self._b.containers.all() if one["State"]["Running"]]
         needs: dict[str, list[str]] = {}
         for one in them:
-            said = str((one["Config"].get("Labels") or {}).get(f"{label}depends_on", ""))
-            service = str(one["Config"]["Labels"].get(f"{label}service", ""))
-            needs[service] = [part.partition(":")[0] for part in said.split(",") if part]
+            said = str((one["Config"].get("Labels") or {}).get("com.docker.compose.depends_on", ""))
+            needs[service_of(one)] = [part.partition(":")[0] for part in said.split(",") if part]
         known = {name: [on for on in on_them if on in needs] for name, on_them in needs.items()}
         try:
             order = [name for layer in waves(known) for name in layer]
         except CycleError:
             order = sorted(known)
         return [
-            str(one["Id"])
-            for name in reversed(order)
-            if name not in servers
-            for one in them
-            if one["Config"]["Labels"].get(f"{label}service", "") == name
+            str(one["Id"]) for name in reversed(order) if name not in servers for one in them if service_of(one) == name
         ]
 
     def chain(self, item: Item) -> list[Command]:
@@ -186,6 +185,8 @@ class Restore:
             return self._sqlite(target)
         if kind == "redis":
             return self._redis(target)
+        if kind == "mongo":
+            return self._mongo(target)
         return self._files(target)
 
     # --- PostgreSQL
@@ -379,6 +380,38 @@ class Restore:
                 "databases are restored by themselves. The files as they are: --as DIRECTORY"
             )
         return bool(server)
+
+    # --- MongoDB
+
+    def _mongo(self, target: Target) -> Swap:
+        item = target.item
+        source = next((one for one in self._b.sources_of("mongo") if one.name == item.name), None)
+        if source is None:
+            raise BackupError(f"{item.name}: no source of this stack is its server; name it in its backup sources")
+        container = self._b.containers.one(item.service)
+        config, oplog = str(source.options.get("config_file", "")), bool(item.details.get("oplog"))
+        databases = [str(one) for one in source.options.get("databases") or ()]
+        before = os.path.join(self._b.config.state, self._b.config.stack, f"{item.name}.before-{self._stamp}.zst")
+
+        def swap() -> None:
+            restore_mongo.save(commands.mongo(container, config, databases), before)
+            self._keep(f"{before} (a dump of {item.service})")
+            loading = commands.mongo_load(container, config, oplog)
+            archive = self._archives.get(item.name)
+            try:
+                if archive:
+                    restore_mongo.load(loading, archive)
+                else:
+                    restore_mongo.stream(loading, self._store, item, self.chain(item))
+            except BackupError as problem:
+                back = " ".join(commands.mongo_load(item.service, config, not databases).argv[3:])
+                raise BackupError(
+                    f"{problem}. {item.name} is restored in part. What was there comes back by: zstd -dc {before} | "
+                    f"docker exec -i {back}"
+                ) from problem
+            self._b.say(f"{item.name}: restored; collections that the backup does not know stay as they are")
+
+        return swap
 
     # --- Redis
 

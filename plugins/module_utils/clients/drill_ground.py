@@ -24,10 +24,11 @@ from .backup_verify import Hashed, through
 from .process import runner
 from .restic_repository import Damaged, opened
 from .restore_files import need_room
+from .scratch_mongo import ScratchMongo
 from .scratch_postgres import ScratchServer, image_of
 
 #: How the directories of scratch servers begin.
-SERVER = "pg-"
+SERVER, MONGO = "pg-", "mongo-"
 _TREES = ("volume", "path", "project")
 
 
@@ -160,16 +161,23 @@ class Ground:
                 continue
             if source.options.get("image"):
                 return str(source.options["image"])
-            with contextlib.suppress(BackupError):
-                for one in self._b.containers.of(source.service) if source.service else ():
-                    found = image_of(self._b.docker, one)
-                    if found:
-                        return found
+            found = self._image_now(source.service)
+            if found:
+                return found
         recorded = str(item.details.get("image", ""))
         if recorded:
             return recorded
         wanted = postgres.major(int(item.details["server"]))
         raise BackupError(f"no image is known for {item.name}: set backup_drill_image, for example postgres:{wanted}")
+
+    def _image_now(self, service: str) -> str:
+        """What the containers of a service are made from, "" when there are none."""
+        with contextlib.suppress(BackupError):
+            for one in self._b.containers.of(service) if service else ():
+                found = image_of(self._b.docker, one)
+                if found:
+                    return found
+        return ""
 
     def _target(self, item: Item) -> str:
         name = str(item.details["name"])
@@ -256,6 +264,21 @@ class Ground:
         return (
             f"{len(found)} snapshots, {f'read by {checker}' if checker else 'magic and end only: no redis-check-rdb'}"
         )
+
+    def mongo(self) -> str:
+        """Each dump, loaded by mongorestore into a server of its own; what it could not write ends it."""
+        told = []
+        for item in self._set.items:
+            if item.kind != "mongo":
+                continue
+            image = self._image_now(item.service) or str(item.details.get("image", ""))
+            if not image:
+                raise BackupError(f"no image is known for {item.name}: take a new backup of it while it runs")
+            name = f"{MONGO}{item.name.removeprefix(MONGO)}"
+            made = ScratchMongo(self._b.docker, self._set.stack, name, image, os.path.join(self._scratch, name))
+            written = made.load(self._file(item), bool(item.details.get("oplog")))
+            told.append(f"{item.name}: {written} documents, from {image}, without a network")
+        return "; ".join(told)
 
     # --- the application's own questions
 

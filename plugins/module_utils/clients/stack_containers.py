@@ -25,6 +25,11 @@ def read_secret(path: str) -> str:
         raise BackupError(f"{path} cannot be read: {getattr(problem, 'strerror', problem)}") from problem
 
 
+def service_of(container: Mapping[str, Any]) -> str:
+    """The service that an inspected container is of."""
+    return str((container["Config"].get("Labels") or {}).get("com.docker.compose.service", ""))
+
+
 class StackContainers:
     """Containers by service. :param held_path: the file that names what is held still, for the run after a crash"""
 
@@ -40,8 +45,7 @@ class StackContainers:
 
     def of(self, service: str) -> list[dict[str, Any]]:
         """The containers of one service."""
-        label = "com.docker.compose.service"
-        return [one for one in self.all() if (one["Config"].get("Labels") or {}).get(label) == service]
+        return [one for one in self.all() if service_of(one) == service]
 
     def one(self, service: str) -> str:
         """The running container of a service. :raises BackupError: none runs"""

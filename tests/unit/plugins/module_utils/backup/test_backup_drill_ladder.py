@@ -94,6 +94,9 @@ def test_a_set_is_proven_by_its_bytes_its_decoding_and_its_restore():
     assert drill.proves_set(list(climbed(made(item("path"))).values()))
     for broken in ("bytes", "decode", "restore", "server"):
         assert not drill.proves_set(list(climbed(made(item("postgres")), broken).values()))
+    assert drill.proves_set(list(climbed(made(item("mongo"))).values()))
+    assert not drill.proves_set(list(climbed(made(item("mongo")), "mongo").values()))
+    assert drill.recovered_after(list(climbed(made(item("mongo")), "mongo").values()), 0) is None
 
 
 def test_a_record_is_read_as_it_was_written():
@@ -105,6 +108,7 @@ def test_a_record_is_read_as_it_was_written():
 def test_room_is_for_the_archives_and_for_the_databases_they_become():
     assert drill.room_needed(made(item("path"))) == 100
     assert drill.room_needed(made(item("postgres", size=1000))) == 100 + 1200 + drill.SERVER_BYTES
+    assert drill.room_needed(made(item("mongo"), item("mongo"))) == 2 * (100 + 120 + drill.SERVER_BYTES)
 
 
 def test_errors_of_a_restore_and_the_allow_list():

@@ -109,6 +109,27 @@ def test_snapshots_of_redis_that_are_not_whole():
     assert commands.redis_mark(whole) == 0
     assert "cut off" in commands.redis_fault(whole[:512], whole[:-1], len(whole) - 1)
     assert "no snapshot" in commands.redis_fault(b"ERR", b"ERR", 3)
+
+
+def test_programs_of_mongodb_and_what_they_say():
+    assert commands.mongo("c1", "").argv == ("docker", "exec", "-i", "c1", "mongodump", "--archive", "--oplog")
+    assert commands.mongo("c1", "/c.yaml", ["app"]).argv[4:] == (
+        "mongodump",
+        "--archive",
+        "--db=app",
+        "--config=/c.yaml",
+    )
+    whole = ("mongorestore", "--archive", "--drop", "--stopOnError")
+    assert commands.mongo_load("c1", "", False).argv[4:] == whole
+    assert commands.mongo_load("c1", "/c.yaml", True).argv[4:] == (*whole, "--oplogReplay", "--config=/c.yaml")
+    assert commands.mongo_load("c1", "", True).name == "mongorestore"
+    said = "51 document(s) restored successfully. 0 document(s) failed to restore."
+    assert commands.mongo_documents(f"7 document(s) restored successfully\n{said}") == 51
+    assert commands.mongo_documents("done") == -1
+    assert "rs.initiate()" in commands.mongo_hint("Failed: error getting oplog start: mongo: no documents in result")
+    assert "rs.initiate()" in commands.mongo_hint("(NotYetInitialized) Replication has not yet been configured")
+    assert "roles" in commands.mongo_hint("(Unauthorized) command listDatabases requires authentication")
+    assert commands.mongo_hint("no space left on device") == ""
     assert commands.mongo_fault(b"\x6d\xe2\x99\x81..", b"", 9) == "" and commands.mongo_fault(b"x", b"", 1)
 
 
