@@ -15,7 +15,7 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 from fake_time import NEVER, Killed, Schedule
@@ -25,14 +25,12 @@ from ansible_collections.landfall.stack.plugins.module_utils.clients.host import
 from ansible_collections.landfall.stack.plugins.module_utils.compose.envfile import parse_env
 from ansible_collections.landfall.stack.plugins.module_utils.compose.model import build_model
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.anew import request as request_anew
-from ansible_collections.landfall.stack.plugins.module_utils.rollout.deploy import (
-    Deployment,
-    Effects,
-    Request,
-    Secret,
-)
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.deploy import Deployment
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.effects import Effects
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.executor import Interrupted
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.health import observe
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.request import Request, Secret
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.rollback import Rollback
 
 STACK = "toy"
 #: What Compose's hash of a service leaves out.
@@ -440,22 +438,22 @@ class World:
             errors=(ToolError,),
         )
 
-    def _deployment(self, asked):
-        deployment = Deployment(asked, self.effects())
+    def _logged(self):
+        """The same; each step of the journal is a change, too."""
         log = self.store.log
 
         def logged(entry):
             log(entry)
             self.change("step", entry.step, entry.detail)
 
-        deployment.store = type("Store", (), {"__getattr__": lambda _self, name: getattr(self.store, name)})()
-        deployment.store.log = logged
-        return deployment
+        store = type("Store", (), {"__getattr__": lambda _self, name: getattr(self.store, name)})()
+        store.log = logged
+        return replace(self.effects(), store=store)
 
     def deploy(self, **changes):
         """What the module does with ``state: deployed``; None when there was nothing to do."""
         try:
-            deployment = self._deployment(request(**changes))
+            deployment = Deployment(request(**changes), self._logged())
             self.store.prepare()
             decision = deployment.decide(self.store.key(), True)
             with self.store.lock("me", "now", 1.0):
@@ -469,22 +467,22 @@ class World:
     def back(self, to=""):
         """What the module does with ``state: rolled_back``."""
         try:
-            deployment = self._deployment(Request(stack=STACK, files={}, compose_files=()))
+            rollback = Rollback(Request(stack=STACK, files={}, compose_files=()), self._logged())
             with self.store.lock("me", "now", 1.0):
-                return deployment.go_back(*deployment.choose_back(to))
+                return rollback.bring_back(*rollback.choose(to))
         finally:
             self.schedule.end()
 
     def rotate(self, *steps):
         """What the module rotation does; None when there was nothing to do."""
         try:
-            idle = self._deployment(Request(stack=STACK, files={}, compose_files=()))
+            rollback = Rollback(Request(stack=STACK, files={}, compose_files=()), self._logged())
             with self.store.lock("me", "now", 1.0):
-                undo_cut_short(idle)
-                asked = request_anew(idle.store, idle.good(), list(steps), self.now(), who="me@here")
+                undo_cut_short(rollback)
+                asked = request_anew(self.store, rollback.run.good(), list(steps), self.now(), who="me@here")
                 if asked is None:
                     return None
-                deployment = self._deployment(asked)
+                deployment = Deployment(asked, self._logged())
                 return deployment.apply(deployment.decide(self.store.key(), True))
         finally:
             self.schedule.end()

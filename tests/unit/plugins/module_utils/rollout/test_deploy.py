@@ -24,14 +24,11 @@ from fake_host import (
 
 from ansible_collections.landfall.stack.plugins.module_utils.clients.files import StackBusy
 from ansible_collections.landfall.stack.plugins.module_utils.rollout import report
-from ansible_collections.landfall.stack.plugins.module_utils.rollout.deploy import (
-    DeployFailed,
-    Deployment,
-    Request,
-    Secret,
-)
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.deploy import Deployment
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.plan import Refused
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.release import FAILED, SEALED
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.request import Request, Secret
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.run import DeployFailed
 
 
 def test_first_release_and_second_run(world):
@@ -242,4 +239,4 @@ def test_diff_shows_files_and_names_only(world):
 def test_progress_of_compose_is_not_an_explanation(world):
     problem = ToolError()
     problem.stderr = " Container toy-db-1  Running\n Container toy-web-1  Error\ndependency failed to start: x\n"
-    assert Deployment(request(), world.effects())._clean(problem) == "dependency failed to start: x"
+    assert Deployment(request(), world.effects()).run.clean(problem) == "dependency failed to start: x"
