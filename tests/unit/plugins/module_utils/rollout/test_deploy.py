@@ -129,6 +129,18 @@ def test_a_failing_rollback_is_told(world):
     assert caught.value.result["rolled_back_to"] is None
 
 
+def test_routes_that_nginx_refuses_change_nothing(world):
+    before = world.deploy()["release"]
+    held = set(world.there)
+    world.refuse_routes = "nginx: unknown directive"
+    given = (Secret("KEY", None, 48, True), Secret("token", "another-secret"))
+    with pytest.raises(DeployFailed, match=r"nginx: unknown directive\. Nothing was changed"):
+        world.deploy(image="app:2", secrets=given)
+    assert set(world.there) == held and world.store.current() == before
+    # The secrets were written before: those of the release that runs on are back.
+    assert world.store.secret("token") == "hunter2-secret"
+
+
 def test_secrets_go_back_with_the_release(world):
     world.deploy()
     rotated = (Secret("KEY", None, 48, True), Secret("token", "new-value-of-it"))

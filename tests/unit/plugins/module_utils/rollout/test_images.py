@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from fake_host import assert_settled, request
+from fake_host import assert_settled, request, service, stack_file
 
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.images import Images
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.plan import Refused
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.project import Projects
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.release import FAILED, SEALED
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.run import DeployFailed, Run
 
 
@@ -61,3 +62,28 @@ def test_a_kept_image_that_is_gone_is_pulled_or_refused(world, images):
     world.local.clear()
     with pytest.raises(Refused, match=f"release {rid}: image {entry['pinned']} of service web is gone"):
         images.have(rid)
+
+
+def built(env):
+    """The file of a project that is built on the host."""
+    return stack_file(web=service("mine:1", path="/", build={"context": "."}, environment={"A": env}))
+
+
+def test_what_is_built_is_held_to_what_was_built(world):
+    result = world.deploy(compose=built("1"), build=True)
+    assert result["steps"][:4] == ["written", "pulled", "built", "secrets"]
+    entry = world.store.images(result["release"])["web"]
+    assert entry["action"] == "build" and entry["pinned"].startswith("landfall.local/toy/mine:")
+    assert_settled(world, image=entry["pinned"], web=1)
+
+
+def test_a_build_that_fails_touches_nothing(world):
+    before = world.deploy(compose=built("1"), build=True)["release"]
+    world.unbuildable = {"web"}
+    with pytest.raises(DeployFailed) as failed:
+        world.deploy(compose=built("2"), build=True)
+    assert str(failed.value) == (
+        "stack toy: building web failed: target web: exit code 1. Nothing was changed: what ran before runs on"
+    )
+    assert failed.value.result["step"] == "built"
+    assert world.store.current() == before and world.outcomes() == [SEALED, FAILED]
