@@ -298,17 +298,14 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.landfall.stack.plugins.module_utils.clients.files import StackBusy
 from ansible_collections.landfall.stack.plugins.module_utils.clients.host import back, effects_for, yaml_missing
 from ansible_collections.landfall.stack.plugins.module_utils.clients.interrupts import Interrupts
-from ansible_collections.landfall.stack.plugins.module_utils.rollout.deploy import (
-    DeployFailed,
-    Deployment,
-    Request,
-    Secret,
-)
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.deploy import Deployment
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.executor import Interrupted
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.payload import Payload, unpack
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.plan import Refused
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.release import check_stack_name
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.report import diff_of
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.request import Request, Secret
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.run import DeployFailed
 
 ARGUMENTS = {
     "stack": {"type": "str", "required": True},
@@ -437,7 +434,7 @@ def deploy(module: AnsibleModule, interrupts: Interrupts) -> dict:
     def decided(create_key: bool) -> tuple:
         decision = deployment.decide(fx.store.key(create_key), missing is None)
         if not decision.changed and decision.current and params["pull"] == "always" and not module.check_mode:
-            moved = deployment.moved_images(decision.current)
+            moved = deployment.images.moved(decision.current)
             if moved:
                 decision = decision.because("newer images: " + ", ".join(moved))
         common = {
@@ -470,16 +467,16 @@ def deploy(module: AnsibleModule, interrupts: Interrupts) -> dict:
     if module.check_mode:
         if missing is not None:
             module.warn(f"the project was not validated on the host: {missing}")
-        common["plan"] = deployment.plan_lines
-        if module._diff and deployment.plan_lines:
-            lines = "".join(f"{line}\n" for line in deployment.plan_lines)
+        common["plan"] = deployment.run.plan_lines
+        if module._diff and deployment.run.plan_lines:
+            lines = "".join(f"{line}\n" for line in deployment.run.plan_lines)
             common["diff"] = [{"prepared": lines}, *common.get("diff", [])]
         return common
     fx.store.prepare()
     with fx.store.lock(params["who"] or "landfall", fx.now(), params["lock_timeout"]):
         interrupts.install()
         # What another deploy took is none of this one's time.
-        deployment.began = fx.monotonic()
+        deployment.run.began = fx.monotonic()
         decision, common = decided(True)
         if not decision.changed:
             deployment.tidy(decision)
@@ -487,7 +484,7 @@ def deploy(module: AnsibleModule, interrupts: Interrupts) -> dict:
         try:
             return {**common, **deployment.apply(decision)}
         finally:
-            for text in deployment.warnings:
+            for text in deployment.run.warnings:
                 module.warn(text)
 
 

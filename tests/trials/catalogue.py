@@ -7,7 +7,7 @@ from pathlib import Path
 
 UTILS = "plugins/module_utils"
 EXECUTOR = f"{UTILS}/rollout/executor.py"
-DEPLOY = f"{UTILS}/rollout/deploy.py"
+WAY_BACK = f"{UTILS}/rollout/way_back.py"
 GATES = f"{UTILS}/rollout/gates.py"
 
 
@@ -139,14 +139,14 @@ TRIALS = (
     ),
     Trial(
         "env-of-now", 12, "a rollback brings the image back and not the variables", "rollback_brings",
-        (Edit(DEPLOY, "        self.store.restore_secrets(record.secret_digests)\n        config, model = self._read(",
+        (Edit(WAY_BACK, "        self.store.restore_secrets(record.secret_digests)\n",
               "        if standing and standing.id != record.id:\n"
               "            now = self.store.read(standing.id, 'env').splitlines()\n"
               "            was = self.store.read(record.id, 'env').splitlines()\n"
               "            kept = [line for line in was if line.startswith('VERSION=')]\n"
               "            kept += [line for line in now if not line.startswith('VERSION=')]\n"
               "            self.store.write(record.id, 'env', '\\n'.join(kept) + '\\n')\n"
-              "        self.store.restore_secrets(record.secret_digests)\n        config, model = self._read("),),
+              "        self.store.restore_secrets(record.secret_digests)\n"),),
     ),
     Trial(
         "no-bake", 7, "nobody watches a version after its switch", "serves_badly",

@@ -199,8 +199,8 @@ def _timeline(args: argparse.Namespace) -> int:
 
 def _rollback(args: argparse.Namespace) -> int:
     from ..clients.host import back
-    from ..rollout.deploy import DeployFailed
     from ..rollout.plan import Refused
+    from ..rollout.run import DeployFailed
 
     try:
         result = back(args.root, os.path.join(args.edge, "stacks"), _known(args), args.release)
@@ -215,8 +215,8 @@ def _rollback(args: argparse.Namespace) -> int:
 
 def _recover(args: argparse.Namespace) -> int:
     from ..clients.host import recover
-    from ..rollout.deploy import DeployFailed
     from ..rollout.plan import Refused
+    from ..rollout.run import DeployFailed
 
     well = True
     if not args.stack:

@@ -139,7 +139,7 @@ class Restore:
             restore_files.unpack(self._store, item, new, self.chain(item))
             try:
                 self._b.stack_dir.prepare()
-                # By this key the host knows what of a rotated secret was given before: see rollout.deploy.
+                # By this key the host knows what of a rotated secret was given before: see rollout.rotated.
                 restore_files.add_one(
                     os.path.join(new, "digest.key"), os.path.join(self._b.stack_dir.path, "digest.key")
                 )

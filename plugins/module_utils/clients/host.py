@@ -23,11 +23,15 @@ from ..compose.validate import inspect
 from ..compose.yamldoc import YAML_ERROR
 from ..rollout.anew import Step
 from ..rollout.anew import request as request_anew
-from ..rollout.deploy import Deployment, Effects, Request
+from ..rollout.deploy import Deployment
+from ..rollout.effects import Effects
 from ..rollout.health import Observation, observe
 from ..rollout.journal import cut_short
 from ..rollout.plan import Refused
 from ..rollout.release import Release
+from ..rollout.request import Request
+from ..rollout.rollback import Rollback
+from ..rollout.store import good
 from .compose import ComposeCli, ComposeError
 from .docker import DockerError, connects, proc_net
 from .engine import DockerEngine
@@ -198,10 +202,10 @@ def back(
     missing = fx.docker.available() or yaml_missing()
     if missing:
         raise Refused(f"{missing}. Without it nothing can be rolled back")
-    deployment = Deployment(Request(stack=stack, files={}, compose_files=(), deadline=deadline, who=who), fx)
-    found, current = deployment.choose_back(wanted)
+    rollback = Rollback(Request(stack=stack, files={}, compose_files=(), deadline=deadline, who=who), fx)
+    found, current = rollback.choose(wanted)
     common: dict[str, Any] = {
-        "changed": current is None or found.id != current.id or deployment.astray(current),
+        "changed": current is None or found.id != current.id or rollback.astray(current),
         "stack": stack,
         "release": found.id,
         "previous": current.id if current else None,
@@ -212,8 +216,8 @@ def back(
         return common
     with fx.store.lock(who or "landfall", fx.now(), lock_timeout):
         interrupts.install()
-        found, current = deployment.choose_back(wanted)
-        return {**common, **deployment.go_back(found, current)}
+        found, current = rollback.choose(wanted)
+        return {**common, **rollback.bring_back(found, current)}
 
 
 def rotate(
@@ -246,30 +250,30 @@ def rotate(
     if only_look:
         decision = deployment.decide(fx.store.key(False), True)
         deployment.check_project(fx.store.key(False), decision)
-        return {"changed": True, "stack": stack, "why": decision.why, "plan": deployment.plan_lines}
+        return {"changed": True, "stack": stack, "why": decision.why, "plan": deployment.run.plan_lines}
     with fx.store.lock(who or "landfall", fx.now(), lock_timeout):
         interrupts.install()
-        undo_cut_short(Deployment(Request(stack=stack, files={}, compose_files=(), deadline=deadline, who=who), fx))
+        undo_cut_short(Rollback(Request(stack=stack, files={}, compose_files=(), deadline=deadline, who=who), fx))
         deployment = made(good_release(fx, stack))
         if deployment is None:
             return {"changed": False, "stack": stack}
         done = deployment.apply(deployment.decide(fx.store.key(), True))
-        return {"changed": True, "stack": stack, **done, "warnings": deployment.warnings}
+        return {"changed": True, "stack": stack, **done, "warnings": deployment.run.warnings}
 
 
 def good_release(fx: Effects, stack: str) -> Release:
     """The release to make anew. :raises Refused: there is none"""
-    found = Deployment(Request(stack=stack, files={}, compose_files=()), fx).good()
+    found = good(fx.store.releases(), fx.store.current())
     if found is None:
         raise Refused(f"stack {stack} has no release that was deployed well: run deploy.yml first")
     return found
 
 
-def undo_cut_short(deployment: Deployment) -> None:
+def undo_cut_short(rollback: Rollback) -> None:
     """Bring back what was good, when a run was killed or a container changed by hand. Needs the lock."""
-    good = deployment.good()
-    if good is not None and (deployment.store.current() != good.id or deployment.astray(good)):
-        deployment.go_back(good, good)
+    found = rollback.run.good()
+    if found is not None and (rollback.store.current() != found.id or rollback.astray(found)):
+        rollback.bring_back(found, found)
 
 
 def recover(root: str, routes_dir: str, stack: str) -> str:

@@ -16,9 +16,9 @@ from typing import Any
 
 from ..compose.envfile import parse_env
 from . import rotation
-from .deploy import RESERVED, Anew, Request, Secret
 from .plan import Refused
-from .release import Release
+from .release import RESERVED, Release
+from .request import Anew, Request, Secret
 from .rotation import ANNOUNCED, SETTLED, SWITCHED, CannotRotate, Spec, Standing
 
 

@@ -90,7 +90,7 @@ class Report:
 class Rollout:
     """One plan on one host.
 
-    :param fx: the outside world, see deploy.Effects
+    :param fx: the outside world, see effects.Effects
     :param project: the release's Compose project (``run(*args)``)
     :param networks: Compose's network key → Docker's name
     :param names: service → network key → the DNS names it has there

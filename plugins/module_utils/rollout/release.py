@@ -21,6 +21,23 @@ from typing import Any
 #: anew with other secrets, so that nobody goes back to it.
 PENDING, SEALED, FAILED, ABANDONED, REPLACED = "pending", "sealed", "failed", "abandoned", "replaced"
 
+#: The Compose file that is written beside the project's own.
+OVERLAY = "compose.landfall.yaml"
+#: Names the release directory keeps for itself.
+RESERVED = frozenset(
+    {
+        OVERLAY,
+        "env",
+        "env.user",
+        "digests.json",
+        "routes.json",
+        "release.json",
+        "evidence.json",
+        "config.json",
+        "report.json",
+    }
+)
+
 ID_PATTERN = re.compile(r"^\d{8}T\d{6}Z-[0-9a-f]{8}$")
 NAME_PATTERN = re.compile(r"^[a-z0-9][a-z0-9_-]*$")
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .deploy import Decision, Request
+from .decide import Decision
 from .release import changed_keys
+from .request import Request
 
 
 def diff_of(decision: Decision, request: Request, store: Any) -> list[dict[str, str]]:

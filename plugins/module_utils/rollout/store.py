@@ -37,6 +37,20 @@ def last_good(releases: Sequence[Release], before: str | None = None) -> Release
     return max(sealed, key=lambda r: r.id, default=None)
 
 
+def good(releases: Sequence[Release], current: str | None) -> Release | None:
+    """The release to go back to: the current one when it is good, else the last good one; None when there is none.
+
+    :param current: id of the release ``current`` points to
+    """
+    sealed = next((one for one in releases if one.id == current and one.outcome == SEALED), None)
+    return sealed or last_good(releases)
+
+
+def interrupted(releases: Sequence[Release]) -> bool:
+    """Whether a killed run left a release that is neither sealed nor failed."""
+    return any(one.outcome == PENDING for one in releases)
+
+
 def recover(releases: Sequence[Release], digest: str) -> Recovery:
     """Recognise killed runs: the newest pending release with this digest is resumed, other pending ones abandoned."""
     pending = sorted((r for r in releases if r.outcome == PENDING), key=lambda r: r.id)
@@ -65,8 +79,8 @@ def plan_prune(
     stay.update([r.id for r in ordered if r.outcome == SEALED][: max(keep, 1)])
     stay.update([r.id for r in ordered if r.outcome in (FAILED, ABANDONED)][:KEEP_FAILED])
     stay.update([r.id for r in ordered if r.outcome == REPLACED][:KEEP_FAILED])
-    good = last_good(ordered)
-    stay.update(r for r in (current, good.id if good else None) if r)
+    last = last_good(ordered)
+    stay.update(r for r in (current, last.id if last else None) if r)
     gone = sorted(r.id for r in ordered if r.id not in stay)
 
     needed_ids = set(protected)

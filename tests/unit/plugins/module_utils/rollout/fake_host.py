@@ -15,7 +15,7 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 from fake_time import NEVER, Killed, Schedule
@@ -25,14 +25,12 @@ from ansible_collections.landfall.stack.plugins.module_utils.clients.host import
 from ansible_collections.landfall.stack.plugins.module_utils.compose.envfile import parse_env
 from ansible_collections.landfall.stack.plugins.module_utils.compose.model import build_model
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.anew import request as request_anew
-from ansible_collections.landfall.stack.plugins.module_utils.rollout.deploy import (
-    Deployment,
-    Effects,
-    Request,
-    Secret,
-)
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.deploy import Deployment
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.effects import Effects
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.executor import Interrupted
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.health import observe
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.request import Request, Secret
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.rollback import Rollback
 
 STACK = "toy"
 #: What Compose's hash of a service leaves out.
@@ -152,6 +150,8 @@ class World:
         self.lingers = 20.0
         self.refuse = ""
         self.refuse_switch = False
+        self.refuse_routes = ""
+        self.unbuildable: set[str] = set()
         self.answers = lambda _since: []
         self.routes = ""
         self.relay_upstreams: dict[str, tuple[str, ...]] = {}
@@ -440,22 +440,22 @@ class World:
             errors=(ToolError,),
         )
 
-    def _deployment(self, asked):
-        deployment = Deployment(asked, self.effects())
+    def _logged(self):
+        """The same; each step of the journal is a change, too."""
         log = self.store.log
 
         def logged(entry):
             log(entry)
             self.change("step", entry.step, entry.detail)
 
-        deployment.store = type("Store", (), {"__getattr__": lambda _self, name: getattr(self.store, name)})()
-        deployment.store.log = logged
-        return deployment
+        store = type("Store", (), {"__getattr__": lambda _self, name: getattr(self.store, name)})()
+        store.log = logged
+        return replace(self.effects(), store=store)
 
     def deploy(self, **changes):
         """What the module does with ``state: deployed``; None when there was nothing to do."""
         try:
-            deployment = self._deployment(request(**changes))
+            deployment = Deployment(request(**changes), self._logged())
             self.store.prepare()
             decision = deployment.decide(self.store.key(), True)
             with self.store.lock("me", "now", 1.0):
@@ -469,22 +469,22 @@ class World:
     def back(self, to=""):
         """What the module does with ``state: rolled_back``."""
         try:
-            deployment = self._deployment(Request(stack=STACK, files={}, compose_files=()))
+            rollback = Rollback(Request(stack=STACK, files={}, compose_files=()), self._logged())
             with self.store.lock("me", "now", 1.0):
-                return deployment.go_back(*deployment.choose_back(to))
+                return rollback.bring_back(*rollback.choose(to))
         finally:
             self.schedule.end()
 
     def rotate(self, *steps):
         """What the module rotation does; None when there was nothing to do."""
         try:
-            idle = self._deployment(Request(stack=STACK, files={}, compose_files=()))
+            rollback = Rollback(Request(stack=STACK, files={}, compose_files=()), self._logged())
             with self.store.lock("me", "now", 1.0):
-                undo_cut_short(idle)
-                asked = request_anew(idle.store, idle.good(), list(steps), self.now(), who="me@here")
+                undo_cut_short(rollback)
+                asked = request_anew(self.store, rollback.run.good(), list(steps), self.now(), who="me@here")
                 if asked is None:
                     return None
-                deployment = self._deployment(asked)
+                deployment = Deployment(asked, self._logged())
                 return deployment.apply(deployment.decide(self.store.key(), True))
         finally:
             self.schedule.end()
@@ -498,6 +498,8 @@ class Traffic:
 
     def check(self, text, relay):
         json.loads(text)
+        if self.world.refuse_routes:
+            raise ToolError(self.world.refuse_routes)
 
     def read_routes(self):
         return self.world.routes
@@ -563,6 +565,8 @@ class Project:
     def run(self, *args):
         if args[0] == "run":
             return self._run_once(args)
+        if args[0] == "build":
+            return self._build(args[1:])
         assert args[0] == "up" and "--no-build" in args
         scales, services = self._split(args[1:])
         if "--no-start" in args:
@@ -645,6 +649,15 @@ class Project:
         fresh.name = old.name
         world.there[old.name] = fresh
         world.start(fresh.name)
+
+    def _build(self, services):
+        for service in services:
+            self.world.change("build", service)
+            if service in self.world.unbuildable:
+                raise ToolError(f"target {service}: exit code 1")
+            ref = self.config()["services"][service]["image"]
+            self.world.local[ref] = "sha256:" + hashlib.sha256(f"built {ref}".encode()).hexdigest()
+        return ""
 
     def _run_once(self, args):
         name, service = args[args.index("--name") + 1 : args.index("--name") + 3]

@@ -24,14 +24,11 @@ from fake_host import (
 
 from ansible_collections.landfall.stack.plugins.module_utils.clients.files import StackBusy
 from ansible_collections.landfall.stack.plugins.module_utils.rollout import report
-from ansible_collections.landfall.stack.plugins.module_utils.rollout.deploy import (
-    DeployFailed,
-    Deployment,
-    Request,
-    Secret,
-)
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.deploy import Deployment
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.plan import Refused
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.release import FAILED, SEALED
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.request import Request, Secret
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.run import DeployFailed
 
 
 def test_first_release_and_second_run(world):
@@ -130,6 +127,18 @@ def test_a_failing_rollback_is_told(world):
     with pytest.raises(DeployFailed, match="FAILED too") as caught:
         world.deploy(compose=stack_file(db=service("redis:2")))
     assert caught.value.result["rolled_back_to"] is None
+
+
+def test_routes_that_nginx_refuses_change_nothing(world):
+    before = world.deploy()["release"]
+    held = set(world.there)
+    world.refuse_routes = "nginx: unknown directive"
+    given = (Secret("KEY", None, 48, True), Secret("token", "another-secret"))
+    with pytest.raises(DeployFailed, match=r"nginx: unknown directive\. Nothing was changed"):
+        world.deploy(image="app:2", secrets=given)
+    assert set(world.there) == held and world.store.current() == before
+    # The secrets were written before: those of the release that runs on are back.
+    assert world.store.secret("token") == "hunter2-secret"
 
 
 def test_secrets_go_back_with_the_release(world):
@@ -242,4 +251,4 @@ def test_diff_shows_files_and_names_only(world):
 def test_progress_of_compose_is_not_an_explanation(world):
     problem = ToolError()
     problem.stderr = " Container toy-db-1  Running\n Container toy-web-1  Error\ndependency failed to start: x\n"
-    assert Deployment(request(), world.effects())._clean(problem) == "dependency failed to start: x"
+    assert Deployment(request(), world.effects()).run.clean(problem) == "dependency failed to start: x"

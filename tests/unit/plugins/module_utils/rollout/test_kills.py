@@ -15,8 +15,8 @@ import pytest
 from fake_host import UNHEALTHY, after, assert_settled, service, stack_file
 from fake_time import Killed
 
-from ansible_collections.landfall.stack.plugins.module_utils.rollout.deploy import DeployFailed
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.plan import Refused
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.run import DeployFailed
 
 #: More changes than any run here makes.
 ENOUGH = 300

@@ -24,9 +24,10 @@ from fake_host import (
 )
 from fake_time import Killed
 
-from ansible_collections.landfall.stack.plugins.module_utils.rollout.deploy import DeployFailed, Deployment
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.deploy import Deployment
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.executor import Interrupted
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.plan import Refused
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.run import DeployFailed
 
 DONE = "service_completed_successfully"
 
@@ -848,7 +849,7 @@ def foreseen(world, compose):
     deployment = Deployment(request(compose=compose), world.effects())
     decision = deployment.decide(world.store.key(False), True)
     deployment.check_project(world.store.key(False), decision)
-    return [line.partition(" (")[0] for line in deployment.plan_lines]
+    return [line.partition(" (")[0] for line in deployment.run.plan_lines]
 
 
 def test_check_mode_says_what_would_be_done_and_does_nothing(world):

@@ -18,9 +18,9 @@ from test_kills import each_point
 from ansible_collections.landfall.stack.plugins.module_utils.compose.envfile import parse_env
 from ansible_collections.landfall.stack.plugins.module_utils.rollout import anew, rotation
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.anew import Step
-from ansible_collections.landfall.stack.plugins.module_utils.rollout.deploy import DeployFailed, Secret
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.plan import Refused
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.release import FAILED, REPLACED, SEALED
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.request import Secret
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.rotation import (
     ANNOUNCED,
     BEGIN,
@@ -39,6 +39,7 @@ from ansible_collections.landfall.stack.plugins.module_utils.rollout.rotation im
     decide,
     spec_of,
 )
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.run import DeployFailed
 
 KEY = Spec("KEY", "KEY_SECOND")
 LOGIN = Spec("URL")

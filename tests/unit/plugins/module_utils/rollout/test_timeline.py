@@ -13,9 +13,9 @@ import pytest
 from fake_host import UNHEALTHY, after, service, stack_file
 
 from ansible_collections.landfall.stack.plugins.module_utils.cli.main import main
-from ansible_collections.landfall.stack.plugins.module_utils.rollout.deploy import DeployFailed
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.journal import Entry
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.release import Release
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.run import DeployFailed
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.timeline import KINDS, timeline
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.timeline_page import page
 
