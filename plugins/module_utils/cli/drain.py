@@ -11,12 +11,10 @@ import signal
 import sys
 import time
 from types import FrameType
-from typing import Any
 
 from ..clients.docker import DockerError
 from ..clients.drain import UNIT, Drain, NotDrained, hold, locks, stack_locks
 from ..clients.process import runner
-from ..compose.values import seconds
 
 #: Seconds until a reboot that was asked for has come, or will not come any more.
 REBOOTS = 300.0
@@ -26,26 +24,6 @@ HURRY = 30.0
 
 class Interrupted(Exception):
     """A signal."""
-
-
-def arguments(verbs: Any) -> None:
-    """Add the verbs to the command line."""
-    drained = verbs.add_parser("drain", help="stop all stacks of this host in order; back: landfall recover")
-    drained.add_argument("--at-shutdown", action="store_true", help="only while the host goes down; systemd's way")
-    again = verbs.add_parser("reboot", help="drain this host, then reboot it")
-    again.add_argument("--if-required", action="store_true", help="only when an upgrade asks for it")
-    for one in (drained, again):
-        one.add_argument("--check", action="store_true", help="only say what would be stopped")
-        one.add_argument(
-            "--within", type=_duration, default=3600.0, help="wait for what works here, and drain, that long (1h)"
-        )
-
-
-def _duration(text: str) -> float:
-    try:
-        return seconds(text)
-    except ValueError as problem:
-        raise argparse.ArgumentTypeError(str(problem)) from problem
 
 
 def _ground(args: argparse.Namespace) -> Drain:

@@ -39,13 +39,12 @@ from .backup_verify import verify_set
 from .compose import ComposeCli, ComposeError
 from .docker import DockerCli
 from .files import StackDir, write_atomic
-from .host import model_of, utc_now
 from .pg_server import DEBIAN_BIN
 from .process import runner
 from .restic_repository import Restic
 from .stack_containers import StackContainers, read_secret
+from .stack_model import model_of
 from .store_local import LocalStore
-from .store_s3 import S3Store
 
 #: Seconds for which a service goes on that was paused with a lock, the first time; 20 times that at most.
 MOMENT = 0.05
@@ -69,7 +68,12 @@ def load(path: str) -> Config:
 def open_store(config: StoreConfig) -> Store:
     """A store with its credentials. :raises BackupError: it cannot be had"""
     bucket = with_credentials(config).s3
-    return LocalStore(config.path, config.name) if bucket is None else S3Store(bucket, config.name)
+    if bucket is None:
+        return LocalStore(config.path, config.name)
+    # boto3 takes longer to import than all of our own.
+    from .store_s3 import S3Store
+
+    return S3Store(bucket, config.name)
 
 
 def with_credentials(config: StoreConfig) -> StoreConfig:
@@ -211,7 +215,7 @@ class Backup:
         """No deployment of the stack meanwhile. :raises StackBusy: one goes on"""
         with contextlib.ExitStack() as stack:
             if os.path.isdir(self.stack_dir.path):
-                stack.enter_context(self.stack_dir.lock(who, utc_now(), self.config.lock_timeout))
+                stack.enter_context(self.stack_dir.lock(who, layout.stamp(time.time()), self.config.lock_timeout))
             yield
 
     @contextlib.contextmanager

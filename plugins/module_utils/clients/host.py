@@ -11,15 +11,9 @@ import os
 import secrets
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from ..compose.envfile import EnvSyntaxError, parse_env
-from ..compose.graph import CycleError
-from ..compose.merge import with_extensions
-from ..compose.model import ModelError, build_model
-from ..compose.stack import Stack
-from ..compose.validate import inspect
 from ..compose.yamldoc import YAML_ERROR
 from ..rollout.anew import Step
 from ..rollout.anew import request as request_anew
@@ -38,7 +32,7 @@ from .engine import DockerEngine
 from .files import MOVES, StackDir
 from .interrupts import Interrupts
 from .process import base_env, runner
-from .project import read_texts
+from .stack_model import model_of
 from .traffic import Traffic, TrafficError
 
 #: Seconds a quick docker command may take.
@@ -55,28 +49,6 @@ def yaml_missing() -> str | None:
 def utc_now() -> str:
     """ISO time in UTC, to the second."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-
-
-def model_of(stack: str, config: Mapping[str, Any], directory: str, files: Sequence[str]) -> Stack:
-    """The validated model of a project that Compose has accepted. :raises Refused: with all problems"""
-    env: dict[str, str] = {}
-    for name in ("env.user", "env"):
-        env.update(_env(os.path.join(directory, name), env))
-    report = inspect(read_texts(directory, files), env)
-    if report.problems:
-        raise Refused("\n".join(map(str, report.problems)))
-    try:
-        return build_model(with_extensions(config, report.documents), stack)
-    except (ModelError, CycleError) as problem:
-        raise Refused(str(problem)) from problem
-
-
-def _env(path: str, before: Mapping[str, str]) -> dict[str, str]:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return parse_env(file.read(), before)
-    except EnvSyntaxError as problem:
-        raise Refused(f"env file, {problem}") from problem
 
 
 class HostWorld:
