@@ -352,7 +352,7 @@ class Rollout:
         if not any(names.values()):
             return
         self.step(f"wave {number} gated", {"services": sorted(name for name in names if names[name])})
-        passages = gates.wait(awaited, names, self.fx.world, self._restarts, self._pool, self.fx.progress)
+        passages = gates.wait(awaited, names, self.fx.world, self._restarts, self._pool)
         clock.app += max((one.well_at or 0.0 for one in passages.values()), default=0.0)
         for passage in passages.values():
             entry = self.report.services.setdefault(passage.service, {})

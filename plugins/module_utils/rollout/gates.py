@@ -9,7 +9,7 @@ listens, and its success counts; Docker's word counts too, whichever comes first
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -106,7 +106,6 @@ def wait(
     world: World,
     restarts: Mapping[str, int],
     pool: ThreadPoolExecutor,
-    progress: Callable[[str], None] | None = None,
 ) -> dict[str, Passage]:
     """Wait until all containers are well. :returns: container → its passage
 
@@ -116,12 +115,11 @@ def wait(
     """
     began = world.monotonic()
     passages = {name: Passage(service, name) for service, them in names.items() for name in them}
-    told = ""
     while True:
         now = world.monotonic() - began
         seen = {one.name: one for one in world.look([name for name, one in passages.items() if one.well_at is None])}
         broken: list[tuple[health.Observation | None, str]] = []
-        waiting: list[str] = []
+        waiting = 0
         for name, passage in passages.items():
             if passage.well_at is not None:
                 continue
@@ -140,7 +138,7 @@ def wait(
                 said = f" (its healthcheck said: {passage.said.strip()[-300:]})" if passage.said.strip() else ""
                 broken.append((one, f"not well after {want.deadline:.0f} s: {verdict.reason}{said}"))
             else:
-                waiting.append(f"{name} {verdict.reason}")
+                waiting += 1
         if broken:
             raise GateFailed(
                 "; ".join(dict.fromkeys(_sentence(one, why) for one, why in broken)),
@@ -148,11 +146,7 @@ def wait(
             )
         if not waiting:
             return passages
-        line = "; ".join(waiting)
-        if progress and line != told:
-            told = line
-            progress(line)
-        world.sleep(max(TICK, min(TICK_EACH * len(waiting), 0.5)))
+        world.sleep(max(TICK, min(TICK_EACH * waiting, 0.5)))
 
 
 def _sentence(one: health.Observation | None, why: str) -> str:

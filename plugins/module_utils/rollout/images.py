@@ -49,7 +49,7 @@ class Images:
         """See to it that a kept release's images are there. :raises Refused: one cannot be had"""
         for service, entry in sorted(self.store.images(rid).items()):
             if self.fx.docker.image(entry["pinned"]) is None:
-                if entry.get("action") != "pull":
+                if entry.get("action") != "pull" or entry["pinned"].startswith(plan.OWN):
                     raise Refused(f"release {rid}: image {entry['pinned']} of service {service} is gone")
                 try:
                     self.fx.docker.pull(entry["pinned"])

@@ -12,6 +12,9 @@ from typing import Any
 
 from ..compose.stack import Stack
 
+#: How the names begin that images get which no registry names by a digest.
+OWN = "landfall.local/"
+
 
 class Refused(Exception):
     """The request cannot be carried out; nothing was changed. ``str()`` says what to do."""
@@ -64,7 +67,7 @@ def pin(stack: str, step: ImageStep, info: Mapping[str, Any]) -> tuple[str, bool
         if step.action == "pull" and _repository(digest) == repository:
             return digest, False
     short = str(info["Id"]).removeprefix("sha256:")[:12]
-    return f"landfall.local/{stack}/{repository.rpartition('/')[2]}:{short}", True
+    return f"{OWN}{stack}/{repository.rpartition('/')[2]}:{short}", True
 
 
 def _repository(ref: str) -> str:

@@ -59,7 +59,7 @@ class Rollouts:
         self.run.step(record, "planned", {"plan": made.lines(), "services": touched})
         options = replace(options, touched=frozenset([*touched, *(name for each in begun for name in each)]))
         self.run.plan_lines = made.lines()
-        host = SimpleNamespace(**vars(self.fx), told=self.run.clean, progress=self.run.progress)
+        host = SimpleNamespace(**vars(self.fx), told=self.run.clean)
         bound = plan.start_bound(len(made.services), self.run.request.deadline)
         compose = self.projects.compose(record, directory, True, bound)
 

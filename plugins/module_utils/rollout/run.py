@@ -94,9 +94,6 @@ class Run:
 
     # --- what is said
 
-    def progress(self, _line: str) -> None:
-        """What is waited for, for somebody who looks on; a subclass may show it."""
-
     def hide(self, values: Iterable[str]) -> None:
         """The secrets that :meth:`scrub` takes out from now on; those of less than 6 characters would hide too much."""
         self._redact = sorted((value for value in values if len(value) >= 6), key=len, reverse=True)

@@ -53,15 +53,20 @@ def test_pull_never_pulls_nothing_and_touches_nothing(world):
 
 def test_a_kept_image_that_is_gone_is_pulled_or_refused(world, images):
     rid = world.deploy()["release"]
-    entry = world.store.images(rid)["web"]
+    own = world.store.images(rid)["web"]
+    assert own["action"] == "pull" and own["pinned"].startswith("landfall.local/")
+    entry = {**own, "pinned": "app@sha256:0123"}
+    world.store.write(rid, "digests.json", json.dumps({"web": entry}))
     world.images.add(entry["pinned"])
     world.local.clear()
     images.have(rid)
     assert entry["pinned"] in world.local
-    world.store.write(rid, "digests.json", json.dumps({"web": {**entry, "action": "build"}}))
-    world.local.clear()
-    with pytest.raises(Refused, match=f"release {rid}: image {entry['pinned']} of service web is gone"):
-        images.have(rid)
+    # Neither one that was built here nor one that no registry names by a digest can be had again.
+    for gone in ({**entry, "action": "build"}, own):
+        world.store.write(rid, "digests.json", json.dumps({"web": gone}))
+        world.local.clear()
+        with pytest.raises(Refused, match=f"release {rid}: image {gone['pinned']} of service web is gone"):
+            images.have(rid)
 
 
 def built(env):
