@@ -76,8 +76,9 @@ def parser() -> argparse.ArgumentParser:
     )
     proof.add_argument("--sweep", action="store_true", help="only take away what a killed drill left")
     proof.add_argument("--json", action="store_true", help="for programs")
-    for one in (shown, check, prune, back, proof):
+    for one in (shown, check, back, proof):
         one.add_argument("--store", default="", help="the first one, when not given")
+    prune.add_argument("--store", default="", help="all that this host may delete in, when not given")
     for one in (check, back, proof):
         one.add_argument("--set", dest="sid", default="latest", help="its id, or latest")
         one.add_argument("--identity", default="", help="file with an identity of age, the configured one by default")
@@ -136,7 +137,7 @@ def _run(args: argparse.Namespace, backup: Backup) -> int:
     for problem in outcome.problems:
         print(f"landfall backup run: {problem}", file=sys.stderr)
     if not outcome.problems and backup.config.prune:
-        backup.prune(backup.store(), apply=True)
+        _prune_stores(backup, backup.prunable(), apply=True, told=False)
     return 1 if outcome.problems else 0
 
 
@@ -217,11 +218,25 @@ def _verify(args: argparse.Namespace, backup: Backup) -> int:
 def _prune(args: argparse.Namespace, backup: Backup) -> int:
     if backup.config.clusters:
         backup_pitr.prune(args, backup.config, _say)
-    plan = backup.prune(backup.store(args.store), apply=not args.plan)
-    print("\n".join(plan.lines()))
+    _prune_stores(backup, [args.store] if args.store else backup.prunable(), apply=not args.plan, told=True)
     if not args.plan:
         backup.record(time.time(), "", ran=False)
     return 0
+
+
+def _prune_stores(backup: Backup, names: Sequence[str], apply: bool, told: bool) -> None:
+    """Each of them, though one fails. :param told: print the plans; :raises BackupError: what failed"""
+    faults: list[BackupError] = []
+    for name in names:
+        try:
+            plan = backup.prune(backup.store(name), apply)
+        except BackupError as problem:
+            faults.append(problem)
+            continue
+        if told:
+            print("\n".join([*([f"store {name}:"] if len(names) > 1 else []), *plan.lines()]))
+    if faults:
+        raise faults[0] if len(faults) == 1 else BackupError("; ".join(map(str, faults)))
 
 
 def _restore(args: argparse.Namespace, backup: Backup) -> int:

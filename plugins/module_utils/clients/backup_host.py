@@ -324,6 +324,14 @@ class Backup:
         except BackupError:
             return [one for one in self.config.sources if one.kind == kind]
 
+    def prunable(self) -> list[str]:
+        """The stores that are pruned from this host: directories, and buckets whose deleting credential is here.
+
+        The first one when there are none: it says what is missing.
+        """
+        mine = [one.name for one in self.config.stores if one.s3 is None or os.path.exists(one.delete_credentials_file)]
+        return mine or [self.config.stores[0].name]
+
     def prune(self, store: Store, apply: bool) -> retention.Plan:
         """What retention says of a store, and the deletion of it. :raises BackupError: also when some could not go"""
         if not apply:

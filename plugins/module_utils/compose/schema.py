@@ -273,7 +273,7 @@ BACKUP = _obj(
                 "databases": _list("One database, without the oplog.", _STRING, ["app"], maxItems=1),
                 "config_file": {
                     "$ref": "#/definitions/container_path",
-                    "description": "File in the container with its password, for `mongodump --config`.",
+                    "description": "File in the container with its password or URI, for `--config` of its programs.",
                     "examples": ["/run/secrets/mongo.yaml"],
                 },
             },

@@ -8,6 +8,7 @@ import os
 import sqlite3
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -264,3 +265,28 @@ def test_a_restore_that_makes_no_sense_is_refused(ground: Ground, what):
     }[what]
     done = ground.do("restore", *args)
     assert done.rc == 1 and done.err.startswith("landfall backup restore:")
+
+
+def test_each_store_is_pruned_by_what_was_verified_there(ground: Ground, tmp_path: Path):
+    (tmp_path / "second").mkdir(0o700)
+    bucket = json.loads((ground.root / "etc" / "app.json").read_text())["stores"][0]
+    ground.sources = [{"kind": "sqlite", "name": "notes", "where": str(ground.sqlite)}]
+    ground.configure(stores=[bucket, {"name": "second", "path": str(tmp_path / "second")}], prune=True)
+
+    def there(store: str) -> list[str]:
+        return [one["id"] for one in json.loads(ground.do("list", "--json", "--store", store).out)]
+
+    ground.good("run")
+    assert ground.good("run").count("is deleted") == 2
+    assert there("main") == there("second") and len(there("second")) == 1
+    # Where it may not delete, nothing is tried: somebody else prunes there.
+    ground.configure(
+        stores=[{**bucket, "delete_credentials_file": ""}, {"name": "second", "path": str(tmp_path / "second")}]
+    )
+    ground.good("run")
+    assert len(there("main")) == 2 and len(there("second")) == 1
+    said = ground.good("prune", "--plan")
+    assert "store second" not in said and "store main" not in said
+    # By name it is, and says what is missing.
+    done = ground.do("prune", "--store", "main")
+    assert done.rc == 1 and "delet" in done.err and len(there("main")) == 2, done.said
