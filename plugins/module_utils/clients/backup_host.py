@@ -22,7 +22,7 @@ from ..backup.catalogue import Catalogue, KnownSet
 from ..backup.commands import Command
 from ..backup.config import Config, S3Config, StoreConfig, from_dict
 from ..backup.drill_state import Drills
-from ..backup.lease import Lease
+from ..backup.lease import Busy, Lease
 from ..backup.manifest import Manifest, Verdict
 from ..backup.ports import BackupError, Denied, Store
 from ..backup.run import Effects, Lock, Outcome
@@ -144,9 +144,28 @@ class Backup:
         """The host's lock and the store's lease. :raises BackupError: somebody else has one of them"""
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.alone(what))
-            since = layout.stamp(time.time())
-            mine = Lease(secrets.token_hex(8), socket.gethostname(), os.getpid(), what, since, machine())
-            yield stack.enter_context(leased(store, self.config.stack, mine))
+            yield stack.enter_context(leased(store, self.config.stack, self._lease(what)))
+
+    def _lease(self, what: str) -> Lease:
+        since = layout.stamp(time.time())
+        return Lease(secrets.token_hex(8), socket.gethostname(), os.getpid(), what, since, machine())
+
+    def _copy(self, source: Store, target: Store, made: Manifest) -> None:
+        """A set to another store, by that one's lease: a pruning from elsewhere would take what the copy counts on.
+
+        :raises BackupError: it is not there; so also when somebody works there for longer than ``lock_timeout``
+        """
+        until = time.monotonic() + self.config.lock_timeout
+        with contextlib.ExitStack() as stack:
+            while True:
+                try:
+                    lock = stack.enter_context(leased(target, self.config.stack, self._lease("copy")))
+                    break
+                except Busy:
+                    if time.monotonic() > until:
+                        raise
+                time.sleep(1.0)
+            copy_set(source, target, made, self.key(), self.config.rate, lock.check)
 
     @contextlib.contextmanager
     def reading(self, store: Store, what: str, sid: str) -> Iterator[None]:
@@ -245,9 +264,17 @@ class Backup:
     def run(self, trigger: str = "hand", accept_size: bool = False) -> Outcome:
         """Take a set. State, metrics and the ping come of it in any case. :raises BackupError: none was made"""
         began = time.time()
+        away: list[tuple[str, BackupError]] = []
         try:
-            stores = [self.store(one.name) for one in self.config.stores]
+            stores = [self.store()]
+            for one in self.config.stores[1:]:
+                # A disk that is not mounted keeps nothing from the first.
+                try:
+                    stores.append(self.store(one.name))
+                except BackupError as problem:
+                    away.append((one.name, problem))
             outcome = run.run(self.config, self._effects(stores), trigger, accept_size)
+            outcome.problems += [f"set {outcome.manifest.id} is not in {name}: {why}" for name, why in away]
         except BaseException as problem:
             self.record(began, str(problem) or type(problem).__name__)
             raise
@@ -263,7 +290,7 @@ class Backup:
             hold=self.hold,
             quiesced=self.quiesced,
             send=partial(send, rate=self.config.rate),
-            copy=lambda one, other, made: copy_set(one, other, made, self.key(), self.config.rate),
+            copy=self._copy,
             sizes=self._sizes,
             verify=self.verify,
             manifest_key=self.key,

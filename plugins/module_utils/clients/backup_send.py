@@ -57,9 +57,17 @@ def send(
             sender.abort()
 
 
-def copy_set(source: Store, target: Store, manifest: Manifest, secret: bytes, rate: float = 0) -> None:
+def copy_set(
+    source: Store,
+    target: Store,
+    manifest: Manifest,
+    secret: bytes,
+    rate: float = 0,
+    ended: Callable[[], None] = lambda: None,
+) -> None:
     """A set from one store to another, each object checked on its way; its manifest last.
 
+    :param ended: called before the manifest is written; it raises when the set must not count
     :raises BackupError: it is not complete there
     """
     for item in manifest.items:
@@ -67,6 +75,7 @@ def copy_set(source: Store, target: Store, manifest: Manifest, secret: bytes, ra
             _copy(source, target, one, rate)
     for repository in restic.named([manifest]):
         _copy_repository(source, target, manifest.stack, repository, rate)
+    ended()
     target.put(manifest.key, manifest.to_json(secret), absent=True)
 
 

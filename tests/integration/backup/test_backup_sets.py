@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.landfall.stack.plugins.module_utils.backup.lease import Lease
+from ansible_collections.landfall.stack.plugins.module_utils.clients import backup_lock
 from ansible_collections.landfall.stack.plugins.module_utils.clients.files import stacks
+from ansible_collections.landfall.stack.plugins.module_utils.clients.store_local import LocalStore
 
 from .ground import Ground
 
@@ -290,3 +293,27 @@ def test_each_store_is_pruned_by_what_was_verified_there(ground: Ground, tmp_pat
     # By name it is, and says what is missing.
     done = ground.do("prune", "--store", "main")
     assert done.rc == 1 and "delet" in done.err and len(there("main")) == 2, done.said
+    # One that is not mounted keeps no set from the first.
+    (tmp_path / "second").rename(tmp_path / "elsewhere")
+    done = ground.do("run")
+    assert done.rc == 1 and "is not in second: store second" in done.err and "mount it" in done.err, done.said
+    assert len(there("main")) == 3 and ground.sets()[-1]["state"] == "verified"
+    assert not ground.state()["run_good"] and "second" in ground.state()["problem"]
+
+
+def test_a_second_store_in_which_somebody_is_at_work(ground: Ground, tmp_path: Path):
+    (tmp_path / "second").mkdir(0o700)
+    bucket = json.loads((ground.root / "etc" / "app.json").read_text())["stores"][0]
+    ground.sources = [{"kind": "sqlite", "name": "notes", "where": str(ground.sqlite)}]
+    ground.configure(stores=[bucket, {"name": "second", "path": str(tmp_path / "second")}], lock_timeout="2s")
+    pruning = Lease("abc", "elsewhere", 1, "prune", "2026-11-22T02:30:00Z", "other/machine")
+    with backup_lock.leased(LocalStore(str(tmp_path / "second"), "second"), "app", pruning):
+        done = ground.do("run")
+        assert done.rc == 1 and "is not in second" in done.err and "elsewhere" in done.err, done.said
+    # What is ended within lock_timeout is waited for.
+    ground.configure(lock_timeout="20s")
+    with backup_lock.leased(LocalStore(str(tmp_path / "second"), "second"), "app", pruning):
+        process = ground.start("run")
+        ground.wait("the set", lambda: len(ground.sets()) == 2)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0 and "is complete in second" in out, out + err
