@@ -19,7 +19,7 @@ from ..backup import catalogue, drill_state, layout, metrics, pgbackrest
 from ..backup.catalogue import KnownSet
 from ..backup.drill import Record
 from ..backup.pgbackrest import ENGINE
-from ..backup.ports import BackupError
+from ..backup.ports import BackupError, StoreError
 from ..backup.restic import snapshot_of
 from ..backup.restore import targets
 from ..clients.backup_host import Backup, load
@@ -100,8 +100,10 @@ def main(argv: Sequence[str], root: str) -> int:
     from ..backup.lease import Busy
 
     args = parser().parse_args(argv)
+    others: list[str] = []
     try:
         config = load(os.path.join(args.config_dir, f"{args.stack}.json"))
+        others = [one.name for one in config.stores[1:]]
         backup = Backup(config, root, _say)
         verbs = {"run": _run, "list": _list, "verify": _verify, "prune": _prune, "restore": _restore, "resume": _resume}
         verbs |= {"drill": _drill, "recover": _recover, "setup": _setup, "watch": _watch}
@@ -111,6 +113,9 @@ def main(argv: Sequence[str], root: str) -> int:
         return 3
     except BackupError as problem:
         print(f"landfall backup {args.verb}: {problem}", file=sys.stderr)
+        # Who needs data in the middle of the night need not remember that there is a second store.
+        if others and isinstance(problem, StoreError) and not getattr(args, "store", "-"):
+            print(f"The sets are in {', '.join(others)}, too: say --store {others[0]}", file=sys.stderr)
         return 1
 
 

@@ -317,3 +317,9 @@ def test_a_second_store_in_which_somebody_is_at_work(ground: Ground, tmp_path: P
         ground.wait("the set", lambda: len(ground.sets()) == 2)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0 and "is complete in second" in out, out + err
+    # The first is away: what is asked of it says where else to look.
+    away = {**bucket, "endpoint": "http://127.0.0.1:9", "name": "away"}
+    ground.configure(stores=[away, {"name": "second", "path": str(tmp_path / "second")}])
+    done = ground.do("restore", "--in-place", timeout=120)
+    assert done.rc == 1 and "The sets are in second, too: say --store second" in done.err, done.said
+    ground.good("restore", "--in-place", "--store", "second")
