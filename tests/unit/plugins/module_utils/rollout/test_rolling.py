@@ -25,7 +25,7 @@ from fake_host import (
 from fake_time import Killed
 
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.deploy import Deployment
-from ansible_collections.landfall.stack.plugins.module_utils.rollout.executor import Interrupted
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.errors import Interrupted
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.plan import Refused
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.run import DeployFailed
 
