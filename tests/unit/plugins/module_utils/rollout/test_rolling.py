@@ -161,6 +161,26 @@ def test_a_later_wave_that_cannot_be_created_takes_the_first_back(world, monkeyp
     assert_settled(world, "app:1", api=2, web=2)
 
 
+def test_a_failure_waits_for_what_is_still_being_created(world, monkeypatch):
+    world.deploy(compose=shop(1))
+    since(world)
+    create = Project._create
+
+    def slowly(self, scales, services):
+        if scales["web"] > 2:
+            # Longer than the first wave is waited for.
+            world.sleep(300.0)
+        create(self, scales, services)
+
+    monkeypatch.setattr(Project, "_create", slowly)
+    world.fates["app:2"] = CRASH
+    with pytest.raises(DeployFailed, match="exited with code 3"):
+        world.deploy(compose=shop(2))
+    failed = next(at for at, event in enumerate(world.events) if event[:2] == ("step", "failed"))
+    assert world.index("create", "web", 3) < world.index("create", "web", 4) < failed
+    assert_settled(world, "app:1", api=2, web=2)
+
+
 def test_an_unchanged_service_stays_as_it_is(world):
     world.deploy(compose=shop(1))
     since(world)
