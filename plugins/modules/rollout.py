@@ -299,7 +299,7 @@ from ansible_collections.landfall.stack.plugins.module_utils.clients.files impor
 from ansible_collections.landfall.stack.plugins.module_utils.clients.host import back, effects_for, yaml_missing
 from ansible_collections.landfall.stack.plugins.module_utils.clients.interrupts import Interrupts
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.deploy import Deployment
-from ansible_collections.landfall.stack.plugins.module_utils.rollout.executor import Interrupted
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.errors import Interrupted
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.payload import Payload, unpack
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.plan import Refused
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.release import check_stack_name

@@ -126,7 +126,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.landfall.stack.plugins.module_utils.clients.files import StackBusy
 from ansible_collections.landfall.stack.plugins.module_utils.clients.host import effects_for, good_release, rotate
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.anew import Step, standing
-from ansible_collections.landfall.stack.plugins.module_utils.rollout.executor import Interrupted
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.errors import Interrupted
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.plan import Refused
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.release import check_stack_name
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.rotation import SETTLED, CannotRotate, Spec

@@ -7,6 +7,11 @@ from pathlib import Path
 
 UTILS = "plugins/module_utils"
 EXECUTOR = f"{UTILS}/rollout/executor.py"
+CREATING = f"{UTILS}/rollout/creating.py"
+STARTING = f"{UTILS}/rollout/starting.py"
+SHIFTING = f"{UTILS}/rollout/shifting.py"
+RETIRING = f"{UTILS}/rollout/retiring.py"
+WATCHING = f"{UTILS}/rollout/watching.py"
 WAY_BACK = f"{UTILS}/rollout/way_back.py"
 GATES = f"{UTILS}/rollout/gates.py"
 
@@ -42,7 +47,7 @@ class Trial:
 
 
 DRAIN = Edit(
-    EXECUTOR,
+    RETIRING,
     '        drained = one.status != "running" or self._drain(service, strategy, one, since)',
     "        drained = True",
 )
@@ -51,17 +56,17 @@ TRIALS = (
     Trial(
         "stopped-before-the-switch", 1, "the old get SIGTERM while requests are still sent there", "drops_nothing",
         (Edit(
-            EXECUTOR,
-            '        self._switch(f"wave {number} switched", clock)\n        for one, going in retire:\n',
+            SHIFTING,
+            '        self.switching.switch(f"wave {number} switched", clock)\n        for one, going in retire:\n',
             "        for _one, going in retire:\n            for item in going:\n"
             "                self.fx.docker.stop_one(item, 10)\n"
-            '        self._switch(f"wave {number} switched", clock)\n        for one, going in retire:\n',
+            '        self.switching.switch(f"wave {number} switched", clock)\n        for one, going in retire:\n',
         ),),
     ),
     Trial(
         "names-stay", 2, "new containers are found by the service's name before they are ready", "relay_only",
         (
-            Edit(EXECUTOR, "            own = [one.name]\n", "            continue\n            own = [one.name]\n"),
+            Edit(CREATING, "            own = [one.name]\n", "            continue\n            own = [one.name]\n"),
             Edit(f"{UTILS}/rollout/planner.py",
                  "    if want.strategy.relayed and set(want.names) & set(one.aliases):\n", "    if False:\n"),
         ),
@@ -73,7 +78,7 @@ TRIALS = (
     ),
     Trial(
         "no-gates", 2, "nobody waits for health", "bad_releases and health",
-        (Edit(EXECUTOR, "        if not any(names.values()):\n            return\n", "        return\n"),),
+        (Edit(STARTING, "        if not any(names.values()):\n            return\n", "        return\n"),),
     ),
     Trial(
         "idle-connections-end", 3, "a reload closes idle connections", "drops_nothing",
@@ -150,6 +155,6 @@ TRIALS = (
     ),
     Trial(
         "no-bake", 7, "nobody watches a version after its switch", "serves_badly",
-        (Edit(EXECUTOR, "        if not self.options.bake or ", "        if True or "),),
+        (Edit(WATCHING, "        if not self.context.options.bake or ", "        if True or "),),
     ),
 )  # fmt: skip

@@ -11,7 +11,7 @@ import signal
 import threading
 from types import FrameType
 
-from ..rollout.executor import Interrupted
+from ..rollout.errors import Interrupted
 
 
 class Interrupts:

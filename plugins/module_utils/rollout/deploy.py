@@ -16,9 +16,11 @@ from typing import Any
 
 from ..compose.stack import Stack
 from . import journal, outcome, release, store
+from .context import Options
 from .decide import Decision, content_of, decide
 from .effects import Effects
-from .executor import Interrupted, Options, Rollout, RolloutFailed
+from .errors import Interrupted, RolloutFailed
+from .executor import Rollout
 from .failing import Failing, not_begun
 from .images import Images
 from .leftovers import Leftovers
@@ -161,7 +163,7 @@ class Deployment:
             self.run.warnings.append(
                 f"service {name} has no restart policy, so a reboot leaves it down: give it restart: unless-stopped"
             )
-        self.run.warnings += rollout.report.notes + rollout.warnings
+        self.run.warnings += rollout.report.notes
         report = outcome.report(self.run, rollout, seen, aim, images)
         self.store.write(record.id, "report.json", json.dumps(report, indent=2, sort_keys=True) + "\n")
         pruned = self.leftovers.prune(record.id, self.request.keep or aim.model.keep)

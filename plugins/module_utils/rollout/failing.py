@@ -13,8 +13,9 @@ from typing import Any
 
 from ..relay.spec import RelaySpec
 from . import release
+from .errors import Interrupted, RolloutFailed
 from .evidence import evidence, excerpt
-from .executor import Interrupted, Rollout, RolloutFailed
+from .executor import Rollout
 from .plan import Refused
 from .release import Release
 from .run import DeployFailed, Run

@@ -10,7 +10,8 @@ from typing import Any
 
 from ..compose.stack import Stack
 from . import final, health
-from .executor import Rollout, RolloutFailed
+from .errors import RolloutFailed
+from .executor import Rollout
 from .run import Run
 from .target import Target
 

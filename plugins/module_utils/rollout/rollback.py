@@ -13,7 +13,8 @@ from ..compose.envfile import parse_env
 from ..migration.move_state import side
 from . import envfile, health, outcome, release, rotation, store
 from .effects import Effects
-from .executor import Interrupted, Rollout, RolloutFailed
+from .errors import Interrupted, RolloutFailed
+from .executor import Rollout
 from .failing import Failing, not_begun
 from .images import Images
 from .leftovers import Leftovers

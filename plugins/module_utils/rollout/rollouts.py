@@ -13,8 +13,9 @@ from typing import Any
 
 from ..compose.stack import Stack
 from . import plan, planner
+from .context import Context, Options
 from .decide import Decision
-from .executor import Options, Rollout
+from .executor import Rollout
 from .leftovers import Leftovers
 from .project import Project, Projects
 from .release import OVERLAY, Release
@@ -66,10 +67,20 @@ class Rollouts:
         def step(name: str, detail: dict[str, Any] | None = None) -> None:
             self.run.step(record, name, detail)
 
-        rollout = Rollout(
-            host, self.run.request.stack, record.id, model, aim.wanted, made, compose, aim.names, step, options
+        context = Context(
+            fx=host,
+            stack=self.run.request.stack,
+            release=record.id,
+            model=model,
+            wanted=aim.wanted,
+            plan=made,
+            project=compose,
+            names=aim.names,
+            step=step,
+            options=options,
         )
-        rollout.leaving |= leaving
+        rollout = Rollout(context)
+        rollout.leaving.update(leaving)
         return rollout, aim
 
     def foresee(self, project: Project, decision: Decision) -> None:

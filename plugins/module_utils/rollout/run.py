@@ -12,7 +12,7 @@ from typing import Any
 
 from . import health, journal, release, store
 from .effects import Effects
-from .executor import RolloutFailed
+from .errors import RolloutFailed
 from .release import Release
 from .request import Request
 

@@ -9,7 +9,8 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from . import outcome
-from .executor import Options, Rollout
+from .context import Options
+from .executor import Rollout
 from .health import Observation
 from .leftovers import Leftovers
 from .project import Projects

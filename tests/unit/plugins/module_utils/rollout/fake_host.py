@@ -27,7 +27,7 @@ from ansible_collections.landfall.stack.plugins.module_utils.compose.model impor
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.anew import request as request_anew
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.deploy import Deployment
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.effects import Effects
-from ansible_collections.landfall.stack.plugins.module_utils.rollout.executor import Interrupted
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.errors import Interrupted
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.health import observe
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.request import Request, Secret
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.rollback import Rollback

@@ -25,7 +25,7 @@ from fake_host import (
 from fake_time import Killed
 
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.deploy import Deployment
-from ansible_collections.landfall.stack.plugins.module_utils.rollout.executor import Interrupted
+from ansible_collections.landfall.stack.plugins.module_utils.rollout.errors import Interrupted
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.plan import Refused
 from ansible_collections.landfall.stack.plugins.module_utils.rollout.run import DeployFailed
 
@@ -158,6 +158,26 @@ def test_a_later_wave_that_cannot_be_created_takes_the_first_back(world, monkeyp
     with pytest.raises(DeployFailed, match="no space left on device") as caught:
         world.deploy(compose=shop(2))
     assert caught.value.result["rolled_back_to"] == good
+    assert_settled(world, "app:1", api=2, web=2)
+
+
+def test_a_failure_waits_for_what_is_still_being_created(world, monkeypatch):
+    world.deploy(compose=shop(1))
+    since(world)
+    create = Project._create
+
+    def slowly(self, scales, services):
+        if scales["web"] > 2:
+            # Longer than the first wave is waited for.
+            world.sleep(300.0)
+        create(self, scales, services)
+
+    monkeypatch.setattr(Project, "_create", slowly)
+    world.fates["app:2"] = CRASH
+    with pytest.raises(DeployFailed, match="exited with code 3"):
+        world.deploy(compose=shop(2))
+    failed = next(at for at, event in enumerate(world.events) if event[:2] == ("step", "failed"))
+    assert world.index("create", "web", 3) < world.index("create", "web", 4) < failed
     assert_settled(world, "app:1", api=2, web=2)
 
 
