@@ -283,9 +283,13 @@ def behind_socket(host):
     # It starts with the first login; Ansible still has a connection of before.
     host.site.ssh("true")
     yield host
-    # A login that ends takes /run/sshd away, which the service's own start needs: first all of them, then that.
-    host.site.sh(
-        "systemctl disable --now ssh.socket; systemctl stop 'ssh@*' 'sshd@*'; systemctl enable --now ssh.service"
+    # For whoever keeps the host. A login that ends takes /run/sshd away, which the service's start needs: again, then.
+    host.site.sh("systemctl disable --now ssh.socket; systemctl stop 'ssh@*' 'sshd@*'", check=False)
+    again = "systemctl reset-failed ssh.service; mkdir -p /run/sshd; systemctl enable --now ssh.service"
+    wait_for(
+        "sshd by itself",
+        lambda: host.site.sh(f"{again}; systemctl is-active ssh.service || true").split()[-1] == "active",
+        20,
     )
 
 
