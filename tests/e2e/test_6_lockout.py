@@ -278,7 +278,7 @@ def test_the_rules_survive_restarts_and_a_flush_in_the_middle(host):
 
 @pytest.fixture(scope="module")
 def behind_socket(host):
-    """sshd started by its socket, as on Ubuntu 22.10 and later. The last tests: the host stays so, and cannot restart."""
+    """sshd started by its socket, as on Ubuntu 22.10 and later. The last tests: a host that cannot restart then."""
     host.site.sh("systemctl disable --now ssh.service && systemctl enable --now ssh.socket")
     # It starts with the first login; Ansible still has a connection of before.
     host.site.ssh("true")
