@@ -27,9 +27,12 @@ def save(dump: Command, path: str) -> None:
 
     :raises BackupError: it could not be had; no file is left then
     """
-    partial = f"{path}.partial"
+    # One name for all: what a killed restore has left of the data, the next one takes away.
+    partial = f"{path.partition('.before-')[0]}.before.partial"
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     try:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(partial)
         with open(partial, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             with _hinted():
                 drain((), [dump, commands.zstd()], file)

@@ -88,7 +88,11 @@ def test_there_and_back(ground: Ground, members: Members):
     before = {service: members.started(service) for service in ("mongo", "mongo-2", "api")}
     assert "in place of mongo" in ground.good("restore", "--in-place", "--plan")
     assert members.held()["users"] == later
+    # What a killed one left.
+    state = ground.root / "state" / members.name
+    (state / "mongo-mongo.before.partial").write_bytes(b"half" * 100_000)
     said = ground.good("restore", "--in-place")
+    assert not list(state.glob("*.partial")) and len(list(state.glob("mongo-mongo.before-*.zst"))) == 1
     # What the backup knows is as it was, what it does not know is there still.
     assert members.held() == {"users": USERS, "logs": [{"_id": 1}], "orders": [{"_id": 1}]}
     assert "volume-server is left out: it holds the data directory of MongoDB" in said
